@@ -1,0 +1,48 @@
+/** Stages of a migration's rollout. */
+export type Phase = 'shadow' | 'canary' | 'cutover' | 'runway' | 'complete' | 'rolled_back';
+
+export const PHASES: readonly Phase[] = ['shadow', 'canary', 'cutover', 'runway', 'complete', 'rolled_back'];
+
+export type GateVerdict = 'pass' | 'fail' | 'unknown';
+
+export interface GateReason {
+  /** Stable: `open_drift`, `verified_through_behind`, `no_verified_through`, `sweep_too_old`, `no_clean_sweep`, `dead_letters`, `pipeline`, … */
+  readonly code: string;
+  readonly table: string | null;
+  readonly message: string;
+  readonly observed: string | number | null;
+  readonly limit: string | number | null;
+}
+
+export interface GateReport {
+  readonly verdict: GateVerdict;
+  readonly action: 'proceed' | 'hold' | 'rollback';
+  readonly phase: Phase;
+  readonly reasons: readonly GateReason[];
+  readonly evaluatedAtMs: number;
+}
+
+/** What a phase asks for before traffic moves. */
+export interface GatePolicy {
+  readonly maxDriftRows: number;
+  readonly verifiedWithinMs: number;
+  readonly sweepMaxAgeMs: number;
+}
+
+/** What is known of one table when the gate is asked; null is not known. */
+export interface GateTableEvidence {
+  readonly table: string;
+  readonly openDrift: number;
+  readonly verifiedThroughMs: number | null;
+  readonly verifiedThroughHeldBy: string | null;
+  readonly lastCleanSweepMs: number | null;
+  readonly lastSweepEndedMs: number | null;
+  readonly deadLetters: number;
+  readonly unverifiable: number;
+}
+
+export interface GateEvidence {
+  readonly tables: readonly GateTableEvidence[];
+  /** Open findings about the pipeline, one line each. */
+  readonly pipeline: readonly { readonly code: string; readonly message: string }[];
+}

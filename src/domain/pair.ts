@@ -1,0 +1,89 @@
+import type { ValueClassName } from './values/names.ts';
+
+/** Which of the two databases. */
+export type Side = 'old' | 'new';
+
+/** A table's name as the catalogue has it: unquoted, case kept. */
+export interface TableName {
+  readonly schema: string;
+  readonly name: string;
+}
+
+/** A column's SQL type, domains resolved to what they are made of. */
+export interface SqlType {
+  /** As `format_type` prints it: `numeric(20,4)`, `timestamp(3) without time zone`, `text[]`. */
+  readonly formatted: string;
+  /** `pg_type.typname` with domains resolved; of an array, its element's: `int8`, `bpchar`, `order_status`. */
+  readonly base: string;
+  readonly kind: 'base' | 'enum' | 'composite' | 'range' | 'multirange';
+  readonly array: boolean;
+  /** numeric(p,s): p; time, timestamp, interval (n): n; null when unconstrained. */
+  readonly precision: number | null;
+  /** numeric(p,s): s; null when unconstrained. */
+  readonly scale: number | null;
+  /** char(n), varchar(n), bit(n): n; null when unconstrained. */
+  readonly length: number | null;
+}
+
+export interface ColumnDescription {
+  readonly name: string;
+  readonly type: SqlType;
+  readonly nullable: boolean;
+}
+
+export interface TableDescription {
+  readonly table: TableName;
+  readonly columns: readonly ColumnDescription[];
+  /** Column names, in key order; empty where there is none. */
+  readonly primaryKey: readonly string[];
+  readonly replicaIdentity: 'default' | 'full' | 'index' | 'nothing';
+  /** The planner's estimate; -1 where the table was never analysed. */
+  readonly estimatedRows: bigint;
+}
+
+/** One compared column of a pair. */
+export interface PairColumn {
+  /** Old's column name: what reports, drift and the API call it. */
+  readonly name: string;
+  readonly old: ColumnDescription;
+  readonly new: ColumnDescription;
+  readonly valueClass: ValueClassName;
+  /** Never shown, whatever `samples.values` says. */
+  readonly sensitive: boolean;
+}
+
+/** One table on old, its counterpart on new, the key, and what is compared. */
+export interface Pair {
+  /** Old's qualified name, e.g. `public.payments`: the `table` of metrics and REST. */
+  readonly id: string;
+  readonly old: TableName;
+  readonly new: TableName;
+  /** Compared columns in old's order; key columns are among them. */
+  readonly columns: readonly PairColumn[];
+  /** Positions in `columns` of the key's columns, in key order; never empty. */
+  readonly key: readonly number[];
+  /** Row filters as SQL, by side. */
+  readonly where: { readonly [side in Side]?: string };
+  /** Kafka topics by the side whose changes they carry. */
+  readonly topic: { readonly [side in Side]?: string };
+}
+
+/** `schema.name`, as configuration and reports write it. */
+export function qualifiedName(table: TableName): string {
+  return `${table.schema}.${table.name}`;
+}
+
+/** The table of `pair` on `side`. */
+export function tableOn(pair: Pair, side: Side): TableName {
+  return side === 'old' ? pair.old : pair.new;
+}
+
+/** The column of `column` on `side`. */
+export function columnOn(column: PairColumn, side: Side): ColumnDescription {
+  return side === 'old' ? column.old : column.new;
+}
+
+/** The side that `side` is compared with. */
+export function otherSide(side: Side): Side {
+  return side === 'old' ? 'new' : 'old';
+}

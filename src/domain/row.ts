@@ -1,0 +1,66 @@
+import type { Pair } from './pair.ts';
+
+/** A value in canonical form; null is SQL NULL. */
+export type CanonicalValue = string | null;
+
+/** A value of an event image; undefined where the event does not say (left-out TOAST, an encoding that lost it). */
+export type ImageValue = CanonicalValue | undefined;
+
+/** A row's compared columns in the order of `Pair.columns`. */
+export type Row = readonly CanonicalValue[];
+
+/** A row as an event tells it. */
+export type RowImage = readonly ImageValue[];
+
+/** Canonical values of the key's columns, in key order. */
+export type RowKey = readonly string[];
+
+/** A key as one string: no two different keys share one. */
+export type KeyId = string;
+
+/**
+ * Encodes values so that no two different lists give the same text: each value
+ * is its length in UTF-16 units, a colon and itself; NULL is `~`; unknown is `?`.
+ */
+export function encodeValues(values: RowImage): string {
+  let encoded = '';
+  for (const value of values) {
+    encoded += value === undefined ? '?' : value === null ? '~' : `${value.length}:${value}`;
+  }
+  return encoded;
+}
+
+/** The key as one string, injective over keys of one pair. */
+export function keyId(key: RowKey): KeyId {
+  return key.length === 1 ? (key[0] as string) : encodeValues(key);
+}
+
+/** The key of `row`, or null where a key column is NULL or unknown. */
+export function keyOf(pair: Pair, row: RowImage): RowKey | null {
+  const key: string[] = [];
+  for (const index of pair.key) {
+    const value = row[index];
+    if (value === null || value === undefined) return null;
+    key.push(value);
+  }
+  return key;
+}
+
+/** Whether every column of `image` is known. */
+export function isComplete(image: RowImage): image is Row {
+  return !image.includes(undefined);
+}
+
+/** `row` with every column unknown that `image` does not know. */
+export function restrictTo(image: RowImage, row: RowImage): RowImage {
+  return row.map((value, index) => (image[index] === undefined ? undefined : value));
+}
+
+/** Positions of the columns in which two complete rows differ. */
+export function differingColumns(left: Row, right: Row): number[] {
+  const differing: number[] = [];
+  for (let index = 0; index < left.length; index++) {
+    if (left[index] !== right[index]) differing.push(index);
+  }
+  return differing;
+}

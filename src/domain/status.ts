@@ -1,0 +1,110 @@
+import type { DriftKind } from './drift.ts';
+import type { GateReport, Phase } from './gate.ts';
+import type { Side } from './pair.ts';
+
+/** What part of the pipeline or of Lockstep is not doing its work. */
+export type PipelineFinding =
+  | 'primary_unreachable'
+  | 'replica_unreachable'
+  | 'stream_unreachable'
+  | 'source_connector_stopped'
+  | 'source_slot_missing'
+  | 'sink_stopped'
+  | 'consumer_behind'
+  | 'snapshot_in_progress'
+  | 'state_store_unreachable';
+
+/** A finding with when it began and one line that says what to look at. */
+export interface PipelineStatus {
+  readonly finding: PipelineFinding;
+  readonly sinceMs: number;
+  readonly message: string;
+}
+
+/** p50, p95 and p99 over a window, in milliseconds; null where nothing was measured. */
+export interface LagFigures {
+  readonly currentMs: number | null;
+  readonly p50Ms: number | null;
+  readonly p95Ms: number | null;
+  readonly p99Ms: number | null;
+  readonly samples: number;
+  /** Share of the samples that is exact rather than bounded by two reads. */
+  readonly exactRatio: number | null;
+  readonly windowMs: number;
+}
+
+export type SweepStatus = 'running' | 'settling' | 'done' | 'cancelled' | 'failed';
+
+/** One table's part in a sweep. */
+export interface SweepTableProgress {
+  readonly table: string;
+  readonly status: SweepStatus;
+  readonly strategy: 'portable' | 'fast' | 'client';
+  readonly strategyReason: string;
+  readonly progressRatio: number;
+  readonly chunksDone: number;
+  readonly chunksDiffering: number;
+  readonly rows: Readonly<Record<Side, string>>;
+  /** Rows handed to the recheck, and what became of them. */
+  readonly suspects: number;
+  readonly drift: number;
+  readonly startedAtMs: number;
+  readonly endedAtMs: number | null;
+  readonly error: string | null;
+}
+
+export interface Sweep {
+  readonly id: string;
+  readonly status: SweepStatus;
+  readonly startedAtMs: number;
+  readonly endedAtMs: number | null;
+  readonly tables: readonly SweepTableProgress[];
+}
+
+export interface TableStatus {
+  readonly table: string;
+  readonly newTable: string;
+  readonly key: readonly string[];
+  /** Exact counts of the last finished sweep, as decimal text; null before the first. */
+  readonly rows: Readonly<Record<Side, string | null>>;
+  /** new − old of rows, net of rows in flight; null before the first sweep. */
+  readonly rowCountDelta: string | null;
+  readonly verifiedThroughMs: number | null;
+  /** Why there is none, or why it stands still; null when it moves. */
+  readonly verifiedThroughHeldBy: string | null;
+  readonly lag: LagFigures;
+  readonly pendingChecks: number;
+  readonly oldestPendingMs: number | null;
+  readonly hotKeys: number;
+  readonly unverifiable: number;
+  readonly drift: Readonly<Record<DriftKind, number>>;
+  readonly deadLetters: number;
+  readonly lastCleanSweepMs: number | null;
+  readonly lastSweepEndedMs: number | null;
+  readonly sweep: SweepTableProgress | null;
+  readonly strategy: 'portable' | 'fast' | 'client' | null;
+  readonly schemaFindings: readonly { readonly severity: 'info' | 'warning' | 'error'; readonly message: string }[];
+}
+
+export interface Summary {
+  readonly migration: string;
+  readonly phase: Phase;
+  readonly primary: Side;
+  /** The smallest of the tables' verified-through; null while any has none. */
+  readonly verifiedThroughMs: number | null;
+  readonly verifiedLagMs: number | null;
+  readonly pipeline: readonly PipelineStatus[];
+  readonly gate: GateReport;
+  readonly openDrift: number;
+  readonly clockSkewMs: Readonly<Record<Side, { readonly offsetMs: number; readonly boundMs: number } | null>>;
+  readonly tables: readonly TableStatus[];
+}
+
+/** Verdict of one row asked for by the API. */
+export interface RowCheckResult {
+  readonly key: Readonly<Record<string, string | number | boolean | null>>;
+  readonly verdict: 'match' | 'mismatch' | 'inconclusive' | 'hot' | 'unverifiable';
+  readonly columns: readonly string[];
+  readonly message: string;
+  readonly lagMs: number | null;
+}

@@ -1,0 +1,22 @@
+/** The classes of values; each has one canonical form. */
+export type ValueClassName =
+  | 'integer'
+  | 'decimal'
+  | 'float4'
+  | 'float8'
+  | 'text'
+  | 'padded_text'
+  | 'boolean'
+  | 'date'
+  | 'time'
+  | 'timetz'
+  | 'timestamp'
+  | 'instant'
+  | 'interval'
+  | 'bytes'
+  | 'uuid'
+  | 'json'
+  | 'money'
+  | 'bits'
+  | 'array'
+  | 'opaque_text';

@@ -1,0 +1,227 @@
+import type { Position, SourceBatch, StreamPartition } from '../domain/change.ts';
+import type { Drift, DriftEvent } from '../domain/drift.ts';
+import type { Pair, Side } from '../domain/pair.ts';
+import type { KeyId, Row, RowKey } from '../domain/row.ts';
+import type { SweepTableProgress, SweepStatus } from '../domain/status.ts';
+
+/** A row as one read found it. */
+export interface RowRead {
+  readonly row: Row;
+  /** Commit time of the row's present version on its database's clock, µs; null where that is not recorded. */
+  readonly committedAtUs: bigint | null;
+}
+
+/** What a batched read by key found; a key that is absent from `rows` has no row. */
+export interface RowsRead {
+  readonly rows: ReadonlyMap<KeyId, RowRead>;
+  /** The database's clock just before the read took its snapshot, µs since 1970. */
+  readonly readAtUs: bigint;
+}
+
+/** A half-open range of keys, `from` ≤ key < `to`; null is open. */
+export interface KeyRange {
+  readonly from: RowKey | null;
+  readonly to: RowKey | null;
+}
+
+/** What a chunk's rows come to on one side. */
+export interface Digest {
+  readonly rows: bigint;
+  /** Sum of the rows' 64-bit digests, as exact decimal text. */
+  readonly sum: string;
+}
+
+export interface RowDigest {
+  readonly key: RowKey;
+  readonly digest: string;
+}
+
+export interface ClockSample {
+  /** The database's clock, µs since 1970. */
+  readonly databaseUs: bigint;
+  /** Our clock just before asking and just after the answer, µs since 1970. */
+  readonly sentUs: bigint;
+  readonly receivedUs: bigint;
+}
+
+export interface ReplicationSlot {
+  readonly name: string;
+  readonly plugin: string;
+  readonly active: boolean;
+  readonly confirmedFlushLsn: bigint | null;
+}
+
+/** The primary's log position and who has read how far. */
+export interface LogProgress {
+  /** The database's clock before the position was taken, µs since 1970. */
+  readonly clockUs: bigint;
+  readonly insertLsn: bigint;
+  /** Logical slots of this database. */
+  readonly slots: readonly ReplicationSlot[];
+}
+
+/** What verification asks of a database. All reads are in canonical form and read-only. */
+export interface Database {
+  readonly side: Side;
+  /** Reads rows by key, at most `maxKeysPerRead` at a time. */
+  readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<RowsRead>;
+  readonly maxKeysPerRead: number;
+  clock(signal: AbortSignal): Promise<ClockSample>;
+  logProgress(signal: AbortSignal): Promise<LogProgress>;
+  /** Slot names of this database's subscriptions (native logical replication into it). */
+  subscriptionSlots(signal: AbortSignal): Promise<readonly string[]>;
+  estimateRows(pair: Pair, signal: AbortSignal): Promise<bigint>;
+  digest(pair: Pair, range: KeyRange, signal: AbortSignal): Promise<Digest>;
+  /** The key that stands `rows` rows after `range.from` within the range, and none if it has no more than that. */
+  keyAfter(pair: Pair, range: KeyRange, rows: number, signal: AbortSignal): Promise<RowKey | null>;
+  /** Keys and row digests of a range, in key order, at most `limit`. */
+  rowDigests(pair: Pair, range: KeyRange, limit: number, signal: AbortSignal): Promise<readonly RowDigest[]>;
+}
+
+/** Who receives the change stream. */
+export interface SourceListener {
+  /** Where to go on in each partition; a partition that is absent starts at its beginning. */
+  resumeFrom(partitions: readonly StreamPartition[]): ReadonlyMap<string, string>;
+  /** Offsets of `partition` before `lowOffset` are gone, though `expectedOffset` was next. */
+  onGap(partition: StreamPartition, expectedOffset: string, lowOffset: string): void;
+  /** Resolves when the batch is accepted; until then no more of that partition is delivered. */
+  onBatch(batch: SourceBatch): Promise<void>;
+  onAssigned(partitions: readonly StreamPartition[]): void;
+  onRevoked(partitions: readonly StreamPartition[]): void;
+}
+
+/** Where changes come from. */
+export interface ChangeSource {
+  /** Runs until the signal aborts; rejects when it cannot go on. */
+  run(listener: SourceListener, signal: AbortSignal): Promise<void>;
+  /** Tells the source that everything before these offsets is accounted for in the state store. */
+  acknowledge(offsets: ReadonlyMap<string, string>): Promise<void>;
+  /** Partitions that carry the changes of a pair's primary side, once known. */
+  partitionsOf(pair: Pair, side: Side): readonly StreamPartition[];
+  /** Slot on the primary that feeds the stream, where the source knows it. */
+  readonly slotName: string | null;
+}
+
+/** How far the stream reaches and how far the pipeline has applied it, by `partitionId`. */
+export interface PipelineOffsets {
+  /** The offset after the newest record of each partition. */
+  endOffsets(signal: AbortSignal): Promise<ReadonlyMap<string, bigint>>;
+  /** The offset before which the sink has applied everything; partitions without a known sink are absent. */
+  appliedOffsets(signal: AbortSignal): Promise<ReadonlyMap<string, bigint>>;
+}
+
+/** One earlier or newest version of a pending key that the replica has not shown yet. */
+export interface StoredVersion {
+  readonly committedAtUs: bigint;
+  readonly lsn: bigint | null;
+  /** xxh64 of the image as 16 hexadecimal digits; null for a deleted row. */
+  readonly hash: string | null;
+  /** Positions of columns that the image does not know. */
+  readonly unknownColumns: readonly number[];
+  readonly position: Position;
+}
+
+/** A pending check as the state store keeps it. No row values but the key's. */
+export interface StoredCheck {
+  readonly table: string;
+  readonly key: RowKey;
+  readonly origin: 'stream' | 'sweep' | 'api';
+  readonly firstSeenMs: number;
+  /** Unsettled versions, oldest first; empty for a check that no event began. */
+  readonly versions: readonly StoredVersion[];
+  readonly attempts: number;
+}
+
+export interface StoredPartition {
+  readonly topic: string;
+  readonly partition: number;
+  readonly nextOffset: string;
+  /** Commit time through which the partition is consumed, µs; null before there is one. */
+  readonly watermarkUs: bigint | null;
+  readonly snapshotInProgress: boolean;
+}
+
+export interface StoredTable {
+  readonly table: string;
+  /** Start (primary's clock, µs) of the last sweep whose findings are all settled; the base of verified-through. */
+  readonly provenSinceUs: bigint | null;
+  /** A sweep must begin after this (primary's clock, µs) before verified-through moves again; null when nothing is owed. */
+  readonly sweepOwedSinceUs: bigint | null;
+  readonly verifiedThroughUs: bigint | null;
+  readonly lastCleanSweepMs: number | null;
+  readonly lastSweepEndedMs: number | null;
+  readonly oldRows: bigint | null;
+  readonly newRows: bigint | null;
+}
+
+export interface StoredDeadLetter {
+  readonly table: string | null;
+  readonly position: Position;
+  readonly reason: string;
+  readonly message: string;
+  readonly rawKey: Buffer | null;
+  readonly rawValue: Buffer | null;
+  readonly atMs: number;
+}
+
+/** A drift to write, with its key's encoded form (unique among the open drift of a table). */
+export interface DriftWrite {
+  readonly drift: Drift;
+  readonly keyValues: RowKey;
+  readonly events: readonly DriftEvent[];
+}
+
+/** Everything one checkpoint accounts for; written in one transaction or not at all. */
+export interface Checkpoint {
+  readonly partitions: readonly StoredPartition[];
+  readonly checks: readonly StoredCheck[];
+  readonly settledChecks: readonly { readonly table: string; readonly key: RowKey }[];
+  readonly drift: readonly DriftWrite[];
+  readonly deadLetters: readonly StoredDeadLetter[];
+  readonly tables: readonly StoredTable[];
+}
+
+/** What a start finds. */
+export interface RestoredState {
+  readonly partitions: readonly StoredPartition[];
+  readonly checks: readonly StoredCheck[];
+  readonly tables: readonly StoredTable[];
+  /** Drift that is open or ignored, with encoded keys. */
+  readonly drift: readonly { readonly drift: Drift; readonly keyValues: RowKey }[];
+  /** Undischarged dead letters by table. */
+  readonly deadLetters: ReadonlyMap<string, number>;
+}
+
+export interface StoredSweepTable extends SweepTableProgress {
+  /** The primary's clock when the table's sweep began, µs. */
+  readonly startedAtUs: bigint;
+  /** Go on from this key; null at the beginning. */
+  readonly resumeFrom: RowKey | null;
+}
+
+export interface StoredSweep {
+  readonly id: string;
+  readonly status: SweepStatus;
+  readonly startedAtMs: number;
+  readonly endedAtMs: number | null;
+  readonly tables: readonly StoredSweepTable[];
+}
+
+/** Where verification keeps what must survive a restart. */
+export interface VerifyStore {
+  /** Takes the writing role: an earlier holder is fenced off from here on. */
+  restore(): Promise<RestoredState>;
+  /** Rejects with code `fenced` when another process has taken over. */
+  write(checkpoint: Checkpoint): Promise<void>;
+  saveSweep(sweep: StoredSweep): Promise<void>;
+  unfinishedSweep(): Promise<StoredSweep | null>;
+  /** Drift ids are made by the caller: time-ordered, unique. */
+}
+
+/** The time of this process. */
+export interface Clock {
+  nowMs(): number;
+  /** µs since 1970. */
+  nowUs(): bigint;
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+}

@@ -1,0 +1,32 @@
+import { defineConfig } from 'vitest/config';
+
+/** Integration tests start real servers; starting them may take this long on a busy machine. */
+const SERVER_START_MS = 180_000;
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], sequence: { groupOrder: 0 } } },
+      {
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          testTimeout: SERVER_START_MS,
+          hookTimeout: SERVER_START_MS,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'pipeline',
+          include: ['test/pipeline/**/*.test.ts'],
+          testTimeout: 2 * SERVER_START_MS,
+          hookTimeout: SERVER_START_MS,
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
+  },
+});
