@@ -31,6 +31,8 @@ export interface LagFigures {
   /** Share of the samples that is exact rather than bounded by two reads. */
   readonly exactRatio: number | null;
   readonly windowMs: number;
+  /** Samples over the lag budget within the window. */
+  readonly breaches: number;
 }
 
 export type SweepStatus = 'running' | 'settling' | 'done' | 'cancelled' | 'failed';
@@ -98,6 +100,7 @@ export interface Summary {
   readonly openDrift: number;
   readonly clockSkewMs: Readonly<Record<Side, { readonly offsetMs: number; readonly boundMs: number } | null>>;
   readonly tables: readonly TableStatus[];
+  readonly consumerLag: readonly { readonly topic: string; readonly partition: number; readonly messages: number }[];
 }
 
 /** Verdict of one row asked for by the API. */

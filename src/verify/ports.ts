@@ -1,5 +1,5 @@
 import type { Position, SourceBatch, StreamPartition } from '../domain/change.ts';
-import type { Drift, DriftEvent } from '../domain/drift.ts';
+import type { Drift, DriftEvent, DriftKind, FoundBy } from '../domain/drift.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { KeyId, Row, RowKey } from '../domain/row.ts';
 import type { SweepTableProgress, SweepStatus } from '../domain/status.ts';
@@ -224,4 +224,21 @@ export interface Clock {
   /** µs since 1970. */
   nowUs(): bigint;
   sleep(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+/** The closed set of what one check can come to. */
+export type CheckVerdict = 'match' | 'mismatch' | 'inconclusive' | 'hot' | 'unverifiable';
+
+/** Counters that verification moves; gauges are taken from its status instead. */
+export interface VerifyMetrics {
+  changeEvent(table: string, side: Side, op: string): void;
+  check(table: string, verdict: CheckVerdict): void;
+  driftConfirmed(table: string, kind: DriftKind): void;
+  driftResolved(table: string, kind: DriftKind): void;
+  driftDetected(foundBy: FoundBy, seconds: number): void;
+  replicationLag(table: string, seconds: number): void;
+  lagBudgetBreach(table: string): void;
+  sweepRows(table: string, side: Side, rows: bigint): void;
+  sweepChunk(table: string, result: 'equal' | 'differing'): void;
+  deadLetter(topic: string, reason: string): void;
 }
