@@ -1,0 +1,68 @@
+import type { Drift, RowSample } from './drift.ts';
+
+/** A drift as REST, exports and `check --format ndjson` show it. */
+export interface DriftJson {
+  readonly id: string;
+  readonly table: string;
+  readonly key: RowSample;
+  readonly kind: string;
+  readonly columns: readonly string[];
+  readonly old: RowSample | null;
+  readonly new: RowSample | null;
+  readonly old_hash: string | null;
+  readonly new_hash: string | null;
+  readonly status: string;
+  readonly found_by: string;
+  readonly cause: { readonly code: string; readonly message: string } | null;
+  readonly first_seen_at: string;
+  readonly confirmed_at: string;
+  readonly last_checked_at: string;
+  readonly resolved_at: string | null;
+  readonly checks: number;
+  readonly position: {
+    readonly topic: string;
+    readonly partition: number;
+    readonly offset: string;
+    /** Decimal text, as Debezium writes it. */
+    readonly lsn: string | null;
+    readonly tx_id: string | null;
+  } | null;
+}
+
+/** The published JSON shape of `drift`; times are ISO 8601 in UTC. */
+export function driftJson(drift: Drift): DriftJson {
+  const { position } = drift;
+  return {
+    id: drift.id,
+    table: drift.table,
+    key: drift.key,
+    kind: drift.kind,
+    columns: drift.columns,
+    old: drift.old,
+    new: drift.new,
+    old_hash: drift.oldHash,
+    new_hash: drift.newHash,
+    status: drift.status,
+    found_by: drift.foundBy,
+    cause: drift.cause === null ? null : { code: drift.cause.code, message: drift.cause.message },
+    first_seen_at: isoTime(drift.firstSeenAtMs),
+    confirmed_at: isoTime(drift.confirmedAtMs),
+    last_checked_at: isoTime(drift.lastCheckedAtMs),
+    resolved_at: drift.resolvedAtMs === null ? null : isoTime(drift.resolvedAtMs),
+    checks: drift.checks,
+    position:
+      position === null
+        ? null
+        : {
+            topic: position.topic,
+            partition: position.partition,
+            offset: position.offset,
+            lsn: position.lsn === null ? null : position.lsn.toString(),
+            tx_id: position.txId,
+          },
+  };
+}
+
+function isoTime(timeMs: number): string {
+  return new Date(timeMs).toISOString();
+}

@@ -1,0 +1,35 @@
+import type { Drift } from './drift.ts';
+import type { Side } from './pair.ts';
+
+/** What one sweep of one table came to. */
+export interface TableOutcome {
+  /** Old's qualified table name. */
+  readonly table: string;
+  /** Exact row counts as decimal text. */
+  readonly rows: Readonly<Record<Side, string>>;
+  /** Drift found in this table. */
+  readonly drift: number;
+  readonly strategy: string;
+  /** Why that strategy was taken. */
+  readonly strategyReason: string;
+  readonly elapsedMs: number;
+}
+
+/** What a one-off check came to. */
+export interface CheckOutcome {
+  readonly verdict: 'match' | 'drift' | 'unknown';
+  /** Why it is unknown; null otherwise. */
+  readonly reason: string | null;
+  readonly tables: readonly TableOutcome[];
+  readonly drift: readonly Drift[];
+}
+
+/** How far a one-off check has come with one table. */
+export interface CheckProgress {
+  readonly table: string;
+  /** 0…1 */
+  readonly ratio: number;
+  readonly rows: bigint;
+  /** null while it cannot be told. */
+  readonly etaMs: number | null;
+}
