@@ -1,0 +1,176 @@
+import type { Position } from './change.ts';
+import type { DriftKind } from './drift.ts';
+import { encodeValues, restrictTo, type Row, type RowImage } from './row.ts';
+
+/**
+ * The rules of the recheck: when a mismatch is in flight, when it is hot, when it
+ * is drift. Pure; reads, clocks and queues belong to the caller. All times are µs
+ * on the primary's clock.
+ */
+
+/** 64-bit hash of a row in canonical form, or null where there is no row. */
+export type RowHash = bigint | null;
+
+/** xxh64 of an encoded row. */
+export type Hasher = (encoded: string) => bigint;
+
+/** One known change of a key that the replica has not shown yet. */
+export interface Version {
+  readonly committedAtUs: bigint;
+  readonly lsn: bigint | null;
+  readonly hash: RowHash;
+  /** Columns that the event's image does not know; empty for most. */
+  readonly unknownColumns: readonly number[];
+  readonly position: Position;
+}
+
+/** A difference that no event explains yet: the primary's row, unchanged since. */
+export interface Suspicion {
+  /** The primary's row hash; undefined until the first confirm read. */
+  readonly primaryHash: RowHash | undefined;
+  /** When the primary was first read with that hash and the replica without it. */
+  readonly sinceUs: bigint;
+}
+
+/** How many unsettled versions of one key are kept apart; in between, only the oldest and the newest matter. */
+export const VERSIONS_MAX = 32;
+
+/** Hash of a row or image; an unknown column hashes as unknown. */
+export function hashImage(hasher: Hasher, image: RowImage | null): RowHash {
+  return image === null ? null : hasher(encodeValues(image));
+}
+
+/** Positions of the columns that `image` does not know. */
+export function unknownColumnsOf(image: RowImage | null): readonly number[] {
+  if (image === null) return [];
+  const unknown: number[] = [];
+  for (let index = 0; index < image.length; index++) if (image[index] === undefined) unknown.push(index);
+  return unknown;
+}
+
+/** Whether `row` (null: no row) shows `version`, as far as its image knows. */
+export function shows(hasher: Hasher, row: Row | null, rowHash: RowHash, version: Version): boolean {
+  if (version.hash === null || row === null) return version.hash === null && row === null;
+  if (version.unknownColumns.length === 0) return rowHash === version.hash;
+  const unknown = new Set(version.unknownColumns);
+  const known = row.map((value, index) => (unknown.has(index) ? undefined : value));
+  return hashImage(hasher, restrictTo(known, row)) === version.hash;
+}
+
+/**
+ * Whether `candidate` is a newer change of the same key than `known`. Row locks order
+ * a key's changes both by log position and by commit time; a log position alone would
+ * take the first changes after a fail-over for repetitions.
+ */
+export function isNewer(candidate: Version, known: Version): boolean {
+  if (candidate.lsn !== null && known.lsn !== null && candidate.lsn > known.lsn) return true;
+  if (candidate.committedAtUs > known.committedAtUs) return true;
+  return candidate.lsn === null && known.lsn === null && candidate.committedAtUs === known.committedAtUs;
+}
+
+/** `versions` with `version` added if it is newer than all of them; a repetition changes nothing. */
+export function addVersion(versions: readonly Version[], version: Version): readonly Version[] {
+  const newest = versions.at(-1);
+  if (newest !== undefined && !isNewer(version, newest)) return versions;
+  const added = [...versions, version];
+  if (added.length > VERSIONS_MAX) added.splice(1, 1);
+  return added;
+}
+
+/** What one read of the replica says about the known versions of a key. */
+export type ReadVerdict =
+  /** The newest change is there, whole. */
+  | { readonly kind: 'match'; readonly version: Version }
+  /** The newest change is there as far as its image knows; the rest needs the primary. */
+  | { readonly kind: 'match_partly'; readonly version: Version }
+  /** An older change is there: everything up to it is settled, the rest is on its way. */
+  | { readonly kind: 'older'; readonly version: Version; readonly remaining: readonly Version[] }
+  | { readonly kind: 'differs' };
+
+/** Judges a read of the replica against the unsettled versions of its key (oldest first, at least one). */
+export function judgeRead(hasher: Hasher, versions: readonly Version[], replica: Row | null, replicaHash: RowHash): ReadVerdict {
+  for (let index = versions.length - 1; index >= 0; index--) {
+    const version = versions[index] as Version;
+    if (!shows(hasher, replica, replicaHash, version)) continue;
+    if (index < versions.length - 1) {
+      if (version.unknownColumns.length > 0) continue;
+      return { kind: 'older', version, remaining: versions.slice(index + 1) };
+    }
+    return version.unknownColumns.length === 0 ? { kind: 'match', version } : { kind: 'match_partly', version };
+  }
+  return { kind: 'differs' };
+}
+
+/** What the confirm step read: primary, replica, primary again. */
+export interface ConfirmReads {
+  readonly primaryBefore: RowHash;
+  readonly replica: RowHash;
+  readonly primaryAfter: RowHash;
+  readonly primaryRow: Row | null;
+  readonly replicaRow: Row | null;
+  /** When the first read of the primary began. */
+  readonly readAtUs: bigint;
+}
+
+/** What is known of the pipeline when the confirm step is judged. */
+export interface ConfirmFacts {
+  /** The newest version must have been applied before the replica was read. */
+  readonly newestApplied: boolean;
+  /** Commit time through which the stream had been consumed before the replica was read; null: unknown. */
+  readonly consumedThroughUs: bigint | null;
+  /** Whether a change committed at this time must have been applied before the replica was read. */
+  appliedThrough(committedAtUs: bigint): boolean;
+  /** Whether the replica's row equals a version that came before. */
+  isEarlierVersion(hash: bigint): boolean;
+}
+
+export type ConfirmVerdict =
+  | { readonly kind: 'match' }
+  | { readonly kind: 'hot' }
+  | { readonly kind: 'inconclusive'; readonly suspicion: Suspicion | null }
+  | { readonly kind: 'drift'; readonly driftKind: DriftKind };
+
+/**
+ * Judges the confirm step of a key.
+ * @param versions unsettled versions known before the first read of the primary, oldest first; may be empty
+ * @param suspicion what an earlier confirm step left behind
+ */
+export function judgeConfirm(
+  hasher: Hasher,
+  versions: readonly Version[],
+  suspicion: Suspicion | null,
+  reads: ConfirmReads,
+  facts: ConfirmFacts,
+): ConfirmVerdict {
+  if (reads.primaryBefore !== reads.primaryAfter) return { kind: 'hot' };
+  if (reads.primaryBefore === reads.replica) return { kind: 'match' };
+  const newest = versions.at(-1);
+  if (newest !== undefined && shows(hasher, reads.primaryRow, reads.primaryBefore, newest)) {
+    if (facts.newestApplied) return { kind: 'drift', driftKind: differenceKind(reads, facts) };
+    return { kind: 'inconclusive', suspicion };
+  }
+  const steady =
+    suspicion !== null && suspicion.primaryHash === reads.primaryBefore
+      ? suspicion
+      : { primaryHash: reads.primaryBefore, sinceUs: reads.readAtUs };
+  if (steady !== suspicion) return { kind: 'inconclusive', suspicion: steady };
+  if (newest !== undefined) {
+    const consumed = facts.consumedThroughUs !== null && facts.consumedThroughUs > steady.sinceUs;
+    return consumed && facts.appliedThrough(steady.sinceUs)
+      ? { kind: 'drift', driftKind: 'stream_gap' }
+      : { kind: 'inconclusive', suspicion: steady };
+  }
+  return facts.appliedThrough(steady.sinceUs)
+    ? { kind: 'drift', driftKind: differenceKind(reads, facts) }
+    : { kind: 'inconclusive', suspicion: steady };
+}
+
+/** The kind of a proven difference, from which side has a row and what the replica's is. */
+export function differenceKind(
+  reads: Pick<ConfirmReads, 'primaryBefore' | 'replica'>,
+  facts: Pick<ConfirmFacts, 'isEarlierVersion'>,
+): DriftKind {
+  if (reads.replica === null) return 'missing';
+  if (reads.primaryBefore === null) return 'extra';
+  return facts.isEarlierVersion(reads.replica) ? 'stale' : 'different';
+}
