@@ -1,6 +1,6 @@
 import type { Position } from './change.ts';
 import type { DriftKind } from './drift.ts';
-import { encodeValues, restrictTo, type Row, type RowImage } from './row.ts';
+import { encodeValues, type Row, type RowImage } from './row.ts';
 
 /**
  * The rules of the recheck: when a mismatch is in flight, when it is hot, when it
@@ -54,7 +54,7 @@ export function shows(hasher: Hasher, row: Row | null, rowHash: RowHash, version
   if (version.unknownColumns.length === 0) return rowHash === version.hash;
   const unknown = new Set(version.unknownColumns);
   const known = row.map((value, index) => (unknown.has(index) ? undefined : value));
-  return hashImage(hasher, restrictTo(known, row)) === version.hash;
+  return hashImage(hasher, known) === version.hash;
 }
 
 /**

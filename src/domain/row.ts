@@ -51,11 +51,6 @@ export function isComplete(image: RowImage): image is Row {
   return !image.includes(undefined);
 }
 
-/** `row` with every column unknown that `image` does not know. */
-export function restrictTo(image: RowImage, row: RowImage): RowImage {
-  return row.map((value, index) => (image[index] === undefined ? undefined : value));
-}
-
 /** Positions of the columns in which two complete rows differ. */
 export function differingColumns(left: Row, right: Row): number[] {
   const differing: number[] = [];

@@ -1,0 +1,198 @@
+import { partitionId, type StreamPartition } from './change.ts';
+
+/**
+ * How far the stream is consumed and how far the pipeline has applied it, as commit
+ * times on the primary's clock. Silence is never progress: an idle partition moves
+ * only when the source is known to have read the primary's log past a moment.
+ */
+
+/** A moment of the primary's log: everything committed before `clockUs` stands before `lsn`. */
+interface LogSample {
+  readonly clockUs: bigint;
+  readonly lsn: bigint;
+  /** End of each partition, taken after the source had passed `lsn`; null until then. */
+  ends: ReadonlyMap<string, bigint> | null;
+}
+
+export interface PartitionProgress {
+  readonly partition: StreamPartition;
+  nextOffset: bigint;
+  /** Offset after the newest record known to exist; null: unknown. */
+  endOffset: bigint | null;
+  /** Every change committed before this has been consumed; null: unknown. */
+  watermarkUs: bigint | null;
+  /** The primary's clock when the initial snapshot was first seen in it; null when there is none in progress. */
+  snapshotSinceUs: bigint | null;
+}
+
+/** Samples kept while the source does not move; past that every second one is dropped. */
+const SAMPLES_MAX = 512;
+
+export class Watermarks {
+  private readonly partitions = new Map<string, PartitionProgress>();
+  private samples: LogSample[] = [];
+  private applied: ReadonlyMap<string, bigint> = new Map();
+  /** One stream in commit order (logical replication): its offsets are log positions. */
+  private readonly ordered: boolean;
+
+  constructor(options: { readonly ordered: boolean }) {
+    this.ordered = options.ordered;
+  }
+
+  /** The partition's progress, made if it is new. */
+  partition(partition: StreamPartition): PartitionProgress {
+    const id = partitionId(partition);
+    let progress = this.partitions.get(id);
+    if (progress === undefined) {
+      progress = { partition, nextOffset: 0n, endOffset: null, watermarkUs: null, snapshotSinceUs: null };
+      this.partitions.set(id, progress);
+    }
+    return progress;
+  }
+
+  all(): IterableIterator<PartitionProgress> {
+    return this.partitions.values();
+  }
+
+  /** A change committed at `committedAtUs` was consumed: the partition is complete before it. */
+  consumedChange(partition: StreamPartition, committedAtUs: bigint): void {
+    const progress = this.partition(partition);
+    progress.snapshotSinceUs = null;
+    raise(progress, committedAtUs);
+  }
+
+  /** A row of a connector's initial snapshot was consumed. */
+  consumedSnapshot(partition: StreamPartition, isLast: boolean): void {
+    const progress = this.partition(partition);
+    if (isLast) progress.snapshotSinceUs = null;
+    else progress.snapshotSinceUs ??= this.samples.at(-1)?.clockUs ?? 0n;
+  }
+
+  /** Everything before `nextOffset` was consumed. */
+  consumedTo(partition: StreamPartition, nextOffset: bigint, endOffset: bigint | null): void {
+    const progress = this.partition(partition);
+    if (nextOffset > progress.nextOffset) progress.nextOffset = nextOffset;
+    if (endOffset !== null) progress.endOffset = endOffset;
+    this.advance(progress);
+  }
+
+  /** Remembers a moment of the primary's log. */
+  sample(clockUs: bigint, lsn: bigint): void {
+    const last = this.samples.at(-1);
+    if (last !== undefined && last.clockUs >= clockUs) return;
+    this.samples.push({ clockUs, lsn, ends: this.ordered ? ENDS_ARE_POSITIONS : null });
+    if (this.samples.length > SAMPLES_MAX) this.samples = this.samples.filter((_, index) => index % 2 === 1);
+    for (const progress of this.partitions.values()) this.advance(progress);
+  }
+
+  /** Whether a sample waits for the ends of the partitions, given that the source has read the log through `lsn`. */
+  wantsEnds(sourceLsn: bigint): boolean {
+    const newest = this.newestBefore(sourceLsn);
+    return newest !== null && newest.ends === null;
+  }
+
+  /** Ends of the partitions, read after the source was seen to have passed `sourceLsn`. */
+  sourcePassed(sourceLsn: bigint, ends: ReadonlyMap<string, bigint>): void {
+    const newest = this.newestBefore(sourceLsn);
+    if (newest === null) return;
+    newest.ends = ends;
+    for (const [id, end] of ends) {
+      const progress = this.partitions.get(id);
+      if (progress !== undefined && (progress.endOffset === null || end > progress.endOffset)) progress.endOffset = end;
+    }
+    this.prune();
+    for (const progress of this.partitions.values()) this.advance(progress);
+  }
+
+  /** The offsets before which the pipeline has applied everything; a partition that is absent has no known sink. */
+  appliedTo(applied: ReadonlyMap<string, bigint>): void {
+    this.applied = applied;
+    this.prune();
+  }
+
+  /** Whether the record at `offset` has been applied; null where nothing tells. */
+  isApplied(partition: StreamPartition, offset: bigint): boolean | null {
+    const applied = this.applied.get(partitionId(partition));
+    if (applied === undefined) return null;
+    return this.ordered ? applied >= offset : applied > offset;
+  }
+
+  /** Commit time before which everything in these partitions is consumed; null while any does not say. */
+  consumedThroughUs(partitions: readonly StreamPartition[]): bigint | null {
+    let through: bigint | null = null;
+    for (const partition of partitions) {
+      const progress = this.partitions.get(partitionId(partition));
+      if (progress === undefined || progress.watermarkUs === null || progress.snapshotSinceUs !== null) return null;
+      if (through === null || progress.watermarkUs < through) through = progress.watermarkUs;
+    }
+    return through;
+  }
+
+  /** Commit time before which everything in these partitions is applied; null: not yet; undefined: nothing tells. */
+  appliedThroughUs(partitions: readonly StreamPartition[]): bigint | null | undefined {
+    if (partitions.length === 0) return undefined;
+    for (const partition of partitions) if (!this.applied.has(partitionId(partition))) return undefined;
+    for (let index = this.samples.length - 1; index >= 0; index--) {
+      const sample = this.samples[index] as LogSample;
+      if (sample.ends !== null && partitions.every((partition) => this.appliedPast(sample, partition))) return sample.clockUs;
+    }
+    return null;
+  }
+
+  /** Whether any of these partitions is in its connector's initial snapshot. */
+  snapshotInProgress(partitions: readonly StreamPartition[]): boolean {
+    return partitions.some((partition) => this.partitions.get(partitionId(partition))?.snapshotSinceUs != null);
+  }
+
+  private appliedPast(sample: LogSample, partition: StreamPartition): boolean {
+    const id = partitionId(partition);
+    const end = sample.ends === ENDS_ARE_POSITIONS ? sample.lsn : sample.ends?.get(id);
+    const applied = this.applied.get(id);
+    return end !== undefined && applied !== undefined && applied >= end;
+  }
+
+  /** Moves a partition's watermark to the newest sample whose end it has consumed. */
+  private advance(progress: PartitionProgress): void {
+    const id = partitionId(progress.partition);
+    for (let index = this.samples.length - 1; index >= 0; index--) {
+      const sample = this.samples[index] as LogSample;
+      if (sample.ends === null) continue;
+      const end = sample.ends === ENDS_ARE_POSITIONS ? sample.lsn : sample.ends.get(id);
+      if (end === undefined || progress.nextOffset < end) continue;
+      if (progress.snapshotSinceUs !== null && sample.clockUs > progress.snapshotSinceUs) progress.snapshotSinceUs = null;
+      raise(progress, sample.clockUs);
+      return;
+    }
+  }
+
+  private newestBefore(lsn: bigint): LogSample | null {
+    for (let index = this.samples.length - 1; index >= 0; index--) {
+      const sample = this.samples[index] as LogSample;
+      if (sample.lsn <= lsn) return sample;
+    }
+    return null;
+  }
+
+  /** Drops samples that no partition and no sink can still be waiting for. */
+  private prune(): void {
+    const ids = [...this.partitions.keys()];
+    const done = this.samples.findLastIndex(
+      (sample) =>
+        sample.ends !== null &&
+        ids.every((id) => {
+          const progress = this.partitions.get(id) as PartitionProgress;
+          const end = sample.ends === ENDS_ARE_POSITIONS ? sample.lsn : (sample.ends?.get(id) ?? 0n);
+          const applied = this.applied.get(id);
+          return progress.nextOffset >= end && (applied === undefined || applied >= end);
+        }),
+    );
+    if (done > 0) this.samples = this.samples.slice(done);
+  }
+}
+
+/** For a stream in commit order a sample's log position is itself the offset to reach. */
+const ENDS_ARE_POSITIONS: ReadonlyMap<string, bigint> = new Map();
+
+function raise(progress: PartitionProgress, toUs: bigint): void {
+  if (progress.watermarkUs === null || toUs > progress.watermarkUs) progress.watermarkUs = toUs;
+}

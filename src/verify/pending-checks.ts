@@ -1,0 +1,264 @@
+import type { Pair } from '../domain/pair.ts';
+import { addVersion, type Suspicion, type Version } from '../domain/recheck.ts';
+import { keyId, type KeyId, type RowKey } from '../domain/row.ts';
+import { DueQueue } from './due-queue.ts';
+import type { StoredCheck } from './ports.ts';
+
+/** What brought a check about. */
+export type CheckOrigin = 'stream' | 'sweep' | 'api';
+
+/** The work of proving one key equal on both sides. */
+export interface Check {
+  readonly pair: Pair;
+  readonly key: RowKey;
+  readonly id: KeyId;
+  origin: CheckOrigin;
+  firstSeenMs: number;
+  /** Unsettled versions, oldest first. */
+  versions: readonly Version[];
+  /** A sweep or a caller saw a difference: settled only by the confirm step. */
+  suspected: boolean;
+  suspicion: Suspicion | null;
+  attempts: number;
+  hotRounds: number;
+  dueMs: number;
+  /** A read for it is under way. */
+  busy: boolean;
+  /** When the replica was last seen without the newest version, on the host's clock, µs. */
+  lastMissUs: bigint | null;
+  /** Those who wait for its end. */
+  waiters: readonly ((end: CheckEnd) => void)[];
+}
+
+/** How a check ended. */
+export type CheckEnd =
+  | { readonly kind: 'match'; readonly present: boolean }
+  | { readonly kind: 'drift'; readonly onPrimary: boolean; readonly onReplica: boolean };
+
+interface TableChecks {
+  readonly pair: Pair;
+  readonly byKey: Map<KeyId, Check>;
+  readonly queue: DueQueue<Check>;
+}
+
+/** All checks that are not settled, by table and key, with what the next checkpoint must write. */
+export class PendingChecks {
+  private readonly tables = new Map<string, TableChecks>();
+  private dirty = new Set<Check>();
+  private settled = new Map<string, { table: string; key: RowKey }>();
+  private stored = new Set<string>();
+  private total = 0;
+  private wake: (() => void) | null = null;
+
+  constructor(pairs: readonly Pair[]) {
+    for (const pair of pairs) this.tables.set(pair.id, { pair, byKey: new Map(), queue: new DueQueue() });
+  }
+
+  get size(): number {
+    return this.total;
+  }
+
+  /** Called when a check may have become due earlier than the recheck loop expects. */
+  onWake(wake: () => void): void {
+    this.wake = wake;
+  }
+
+  tableSize(table: string): number {
+    return this.table(table).byKey.size;
+  }
+
+  checksOf(table: string): IterableIterator<Check> {
+    return this.table(table).byKey.values();
+  }
+
+  get(table: string, id: KeyId): Check | undefined {
+    return this.table(table).byKey.get(id);
+  }
+
+  /** A change of a key: a new check, or a newer version for the one that is pending. */
+  addChange(pair: Pair, key: RowKey, version: Version, nowMs: number, delayMs: number): Check {
+    const existing = this.get(pair.id, keyId(key));
+    if (existing === undefined) return this.insert(this.fresh(pair, key, 'stream', nowMs, [version]), nowMs + delayMs);
+    const versions = addVersion(existing.versions, version);
+    if (versions === existing.versions) return existing;
+    existing.versions = versions;
+    existing.firstSeenMs = nowMs;
+    existing.attempts = 0;
+    this.dirty.add(existing);
+    if (!existing.busy && existing.dueMs > nowMs + delayMs) this.schedule(existing, nowMs + delayMs);
+    return existing;
+  }
+
+  /** A difference that no event explains: the key goes to the confirm step. */
+  suspect(pair: Pair, key: RowKey, origin: CheckOrigin, nowMs: number, waiter: ((end: CheckEnd) => void) | null): Check {
+    const existing = this.get(pair.id, keyId(key));
+    const check = existing ?? this.insert(this.fresh(pair, key, origin, nowMs, []), nowMs);
+    check.suspected = true;
+    if (waiter !== null) check.waiters = [...check.waiters, waiter];
+    this.dirty.add(check);
+    return check;
+  }
+
+  /** Puts back a check as the state store kept it. */
+  restore(pair: Pair, stored: StoredCheck, nowMs: number): Check {
+    const versions = stored.versions.map((version) => ({
+      committedAtUs: version.committedAtUs,
+      lsn: version.lsn,
+      hash: version.hash === null ? null : BigInt(`0x${version.hash}`),
+      unknownColumns: version.unknownColumns,
+      position: version.position,
+    }));
+    const check = this.fresh(pair, stored.key, stored.origin, stored.firstSeenMs, versions);
+    check.suspected = versions.length === 0 || stored.origin !== 'stream';
+    this.stored.add(storedId(check));
+    this.insert(check, nowMs);
+    this.dirty.delete(check);
+    return check;
+  }
+
+  /** Sets when the check is next looked at. */
+  schedule(check: Check, dueMs: number): void {
+    check.dueMs = dueMs;
+    this.table(check.pair.id).queue.push(check, dueMs);
+    this.wake?.();
+  }
+
+  /** Marks a check as changed since the last checkpoint. */
+  touch(check: Check): void {
+    this.dirty.add(check);
+  }
+
+  /** Ends a check and tells those who wait for it. */
+  settle(check: Check, end: CheckEnd): void {
+    const table = this.table(check.pair.id);
+    if (table.byKey.get(check.id) !== check) return;
+    table.byKey.delete(check.id);
+    this.total--;
+    this.dirty.delete(check);
+    const id = storedId(check);
+    if (this.stored.has(id)) this.settled.set(id, { table: check.pair.id, key: check.key });
+    for (const waiter of check.waiters) waiter(end);
+  }
+
+  /** The table whose earliest check is due first, at most `nowMs`; null when none is due. */
+  dueTable(nowMs: number): Pair | null {
+    let due: TableChecks | null = null;
+    let earliest = nowMs;
+    for (const table of this.tables.values()) {
+      const next = table.queue.nextDueMs();
+      if (next !== null && next <= earliest) {
+        due = table;
+        earliest = next;
+      }
+    }
+    return due?.pair ?? null;
+  }
+
+  /** Takes up to `limit` due checks of a table and marks them busy. */
+  take(table: string, nowMs: number, limit: number): Check[] {
+    const { queue, byKey } = this.table(table);
+    const taken: Check[] = [];
+    while (taken.length < limit) {
+      const next = queue.takeDue(nowMs);
+      if (next === null) break;
+      const check = next.item;
+      if (check.busy || check.dueMs !== next.dueMs || byKey.get(check.id) !== check) continue;
+      check.busy = true;
+      taken.push(check);
+    }
+    return taken;
+  }
+
+  nextDueMs(): number | null {
+    let next: number | null = null;
+    for (const table of this.tables.values()) {
+      const due = table.queue.nextDueMs();
+      if (due !== null && (next === null || due < next)) next = due;
+    }
+    return next;
+  }
+
+  /** What changed since the last call, for one checkpoint; `undo` puts it back when the write failed. */
+  drainChanges(): { checks: StoredCheck[]; settled: { table: string; key: RowKey }[]; undo: () => void } {
+    const dirty = this.dirty;
+    const settled = this.settled;
+    this.dirty = new Set();
+    this.settled = new Map();
+    const checks: StoredCheck[] = [];
+    for (const check of dirty) {
+      const id = storedId(check);
+      this.stored.add(id);
+      settled.delete(id);
+      checks.push(toStored(check));
+    }
+    for (const id of settled.keys()) this.stored.delete(id);
+    return {
+      checks,
+      settled: [...settled.values()],
+      undo: () => {
+        for (const [id, entry] of settled) {
+          this.stored.add(id);
+          if (this.get(entry.table, keyId(entry.key)) === undefined) this.settled.set(id, entry);
+        }
+        for (const check of dirty) {
+          if (this.get(check.pair.id, check.id) === check) this.dirty.add(check);
+          else this.settled.set(storedId(check), { table: check.pair.id, key: check.key });
+        }
+      },
+    };
+  }
+
+  private fresh(pair: Pair, key: RowKey, origin: CheckOrigin, nowMs: number, versions: readonly Version[]): Check {
+    return {
+      pair,
+      key,
+      id: keyId(key),
+      origin,
+      firstSeenMs: nowMs,
+      versions,
+      suspected: false,
+      suspicion: null,
+      attempts: 0,
+      hotRounds: 0,
+      dueMs: 0,
+      busy: false,
+      lastMissUs: null,
+      waiters: [],
+    };
+  }
+
+  private insert(check: Check, dueMs: number): Check {
+    this.table(check.pair.id).byKey.set(check.id, check);
+    this.total++;
+    this.dirty.add(check);
+    this.schedule(check, dueMs);
+    return check;
+  }
+
+  private table(id: string): TableChecks {
+    const table = this.tables.get(id);
+    if (table === undefined) throw new RangeError(`no such table: ${id}`);
+    return table;
+  }
+}
+
+function storedId(check: Check): string {
+  return `${check.pair.id}\u0000${check.id}`;
+}
+
+function toStored(check: Check): StoredCheck {
+  return {
+    table: check.pair.id,
+    key: check.key,
+    origin: check.suspected && check.origin === 'stream' ? 'sweep' : check.origin,
+    firstSeenMs: check.firstSeenMs,
+    versions: check.versions.map((version) => ({
+      committedAtUs: version.committedAtUs,
+      lsn: version.lsn,
+      hash: version.hash === null ? null : version.hash.toString(16).padStart(16, '0'),
+      unknownColumns: version.unknownColumns,
+      position: version.position,
+    })),
+    attempts: check.attempts,
+  };
+}
