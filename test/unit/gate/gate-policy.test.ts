@@ -1,0 +1,206 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { evaluateGate, MAX_AHEAD_MS } from '../../../src/domain/gate-policy.ts';
+import { PHASES } from '../../../src/domain/gate.ts';
+import type { GateEvidence, GatePolicy, GateTableEvidence, GateVerdict } from '../../../src/domain/gate.ts';
+
+const NOW = 1_800_000_000_000;
+const POLICY: GatePolicy = { maxDriftRows: 0, verifiedWithinMs: 5_000, sweepMaxAgeMs: 86_400_000 };
+
+function table(change: Partial<GateTableEvidence> = {}): GateTableEvidence {
+  return {
+    table: 'public.payments',
+    openDrift: 0,
+    verifiedThroughMs: NOW - 1_000,
+    verifiedThroughHeldBy: null,
+    lastCleanSweepMs: NOW - 3_600_000,
+    lastSweepEndedMs: NOW - 3_600_000,
+    deadLetters: 0,
+    unverifiable: 0,
+    ...change,
+  };
+}
+
+function evidence(...tables: GateTableEvidence[]): GateEvidence {
+  return { tables, pipeline: [] };
+}
+
+describe('evaluateGate', () => {
+  it('passes with all evidence there and good', () => {
+    expect(evaluateGate(evidence(table()), POLICY, 'canary', NOW)).toEqual({
+      verdict: 'pass',
+      action: 'proceed',
+      phase: 'canary',
+      reasons: [],
+      evaluatedAtMs: NOW,
+    });
+  });
+
+  it.each<[string, Partial<GateTableEvidence>, GateVerdict, string]>([
+    ['open drift', { openDrift: 1 }, 'fail', 'open_drift'],
+    ['verified-through behind', { verifiedThroughMs: NOW - 5_001 }, 'fail', 'verified_through_behind'],
+    ['no verified-through', { verifiedThroughMs: null, verifiedThroughHeldBy: 'the first sweep' }, 'unknown', 'no_verified_through'],
+    ['a verified-through that is no number', { verifiedThroughMs: Number.NaN }, 'unknown', 'no_verified_through'],
+    ['a verified-through in the future', { verifiedThroughMs: NOW + MAX_AHEAD_MS + 1 }, 'unknown', 'clock_ahead'],
+    ['no sweep', { lastCleanSweepMs: null, lastSweepEndedMs: null }, 'unknown', 'no_sweep'],
+    ['no clean sweep', { lastCleanSweepMs: null }, 'unknown', 'no_clean_sweep'],
+    ['an old sweep', { lastCleanSweepMs: NOW - 86_400_001 }, 'unknown', 'sweep_too_old'],
+    ['a sweep in the future', { lastCleanSweepMs: NOW + MAX_AHEAD_MS + 1 }, 'unknown', 'clock_ahead'],
+    ['dead letters', { deadLetters: 2 }, 'unknown', 'dead_letters'],
+    ['unverifiable keys', { unverifiable: 3 }, 'unknown', 'unverifiable'],
+    ['a count that is no number', { openDrift: Number.NaN }, 'unknown', 'bad_evidence'],
+  ])('%s', (_name, change, verdict, code) => {
+    const report = evaluateGate(evidence(table(), table({ table: 'public.orders', ...change })), POLICY, 'shadow', NOW);
+    expect(report.verdict).toBe(verdict);
+    expect(report.action).toBe('hold');
+    expect(report.reasons.map((reason) => [reason.code, reason.table])).toEqual([[code, 'public.orders']]);
+  });
+
+  it('is unknown with no tables at all', () => {
+    const report = evaluateGate(evidence(), POLICY, 'canary', NOW);
+    expect(report).toMatchObject({ verdict: 'unknown', action: 'hold', reasons: [{ code: 'no_tables' }] });
+  });
+
+  it('counts drift of all tables against the allowance and names each table', () => {
+    const tables = evidence(table({ table: 'a', openDrift: 2 }), table({ table: 'b', openDrift: 3 }), table({ table: 'c' }));
+    expect(evaluateGate(tables, { ...POLICY, maxDriftRows: 5 }, 'canary', NOW).verdict).toBe('pass');
+    const report = evaluateGate(tables, { ...POLICY, maxDriftRows: 4 }, 'canary', NOW);
+    expect(report.reasons.map((reason) => [reason.code, reason.table, reason.observed, reason.limit])).toEqual([
+      ['open_drift', 'a', 2, 4],
+      ['open_drift', 'b', 3, 4],
+    ]);
+  });
+
+  it('rolls back only a canary that drifts', () => {
+    for (const phase of PHASES) {
+      expect(evaluateGate(evidence(table({ openDrift: 1 })), POLICY, phase, NOW).action).toBe(phase === 'canary' ? 'rollback' : 'hold');
+      expect(evaluateGate(evidence(table({ verifiedThroughMs: 0 })), POLICY, phase, NOW).action).toBe('hold');
+    }
+  });
+
+  it('says that the last sweep found what is still open', () => {
+    const report = evaluateGate(evidence(table({ openDrift: 1, lastSweepEndedMs: NOW - 60_000 })), POLICY, 'shadow', NOW);
+    expect(report.reasons.map((reason) => reason.code)).toEqual(['open_drift', 'sweep_found_drift']);
+  });
+
+  it('reports how far behind in seconds and which part of the pipeline stands', () => {
+    const report = evaluateGate(
+      { tables: [table({ verifiedThroughMs: NOW - 65_432 })], pipeline: [{ code: 'sink_stopped', message: 'the sink has applied nothing for 60 s' }] },
+      POLICY,
+      'runway',
+      NOW,
+    );
+    expect(report.verdict).toBe('fail');
+    expect(report.reasons.map((reason) => reason.code)).toEqual(['verified_through_behind', 'pipeline']);
+    expect(report.reasons[0]).toMatchObject({ observed: 65.432, limit: 5 });
+    expect(report.reasons[0]?.message).toContain('sink_stopped');
+  });
+
+  it('is unknown while any part of the pipeline is out of sight', () => {
+    const report = evaluateGate({ tables: [table()], pipeline: [{ code: 'replica_unreachable', message: 'new does not answer' }] }, POLICY, 'canary', NOW);
+    expect(report).toMatchObject({ verdict: 'unknown', reasons: [{ code: 'pipeline', observed: 'replica_unreachable', message: 'new does not answer' }] });
+  });
+});
+
+const RANK: Record<GateVerdict, number> = { pass: 0, unknown: 1, fail: 2 };
+const counts = fc.integer({ min: 0, max: 5 });
+const times = fc.option(fc.integer({ min: NOW - 200_000_000, max: NOW + 2 * MAX_AHEAD_MS }), { nil: null });
+const anyTable: fc.Arbitrary<GateTableEvidence> = fc.record({
+  table: fc.constantFrom('a', 'b', 'c'),
+  openDrift: counts,
+  verifiedThroughMs: fc.oneof(times, fc.integer({ min: NOW - 6_000, max: NOW })),
+  verifiedThroughHeldBy: fc.option(fc.string(), { nil: null }),
+  lastCleanSweepMs: times,
+  lastSweepEndedMs: times,
+  deadLetters: fc.oneof(fc.constant(0), counts),
+  unverifiable: fc.oneof(fc.constant(0), counts),
+});
+const goodTable: fc.Arbitrary<GateTableEvidence> = fc
+  .record({ behindMs: fc.integer({ min: 0, max: 5_000 }), sweptMs: fc.integer({ min: 0, max: 86_400_000 }) })
+  .map(({ behindMs, sweptMs }) => table({ verifiedThroughMs: NOW - behindMs, lastCleanSweepMs: NOW - sweptMs, lastSweepEndedMs: NOW - sweptMs }));
+const anyEvidence: fc.Arbitrary<GateEvidence> = fc.record({
+  tables: fc.array(fc.oneof(anyTable, goodTable), { maxLength: 4 }),
+  pipeline: fc.array(fc.constant({ code: 'sink_stopped', message: 'stopped' }), { maxLength: 1 }),
+});
+const anyPolicy: fc.Arbitrary<GatePolicy> = fc.record({
+  maxDriftRows: fc.integer({ min: 0, max: 8 }),
+  verifiedWithinMs: fc.integer({ min: 0, max: 100_000 }),
+  sweepMaxAgeMs: fc.integer({ min: 0, max: 200_000_000 }),
+});
+const anyPhase = fc.constantFrom(...PHASES);
+
+describe('properties of the gate', () => {
+  it('good evidence passes', () => {
+    fc.assert(fc.property(fc.array(goodTable, { minLength: 1, maxLength: 4 }), anyPhase, (tables, phase) => evaluateGate({ tables, pipeline: [] }, POLICY, phase, NOW).verdict === 'pass'));
+  });
+
+  it('any one piece of missing evidence never passes, whatever the policy', () => {
+    const missing = fc.constantFrom<Partial<GateTableEvidence>>(
+      { verifiedThroughMs: null },
+      { verifiedThroughMs: Number.NaN },
+      { verifiedThroughMs: Number.POSITIVE_INFINITY },
+      { lastCleanSweepMs: null },
+      { lastCleanSweepMs: Number.NaN },
+      { deadLetters: 1 },
+      { unverifiable: 1 },
+      { openDrift: Number.NaN },
+      { openDrift: -1 },
+      { deadLetters: Number.NaN },
+      { unverifiable: Number.NaN },
+    );
+    fc.assert(
+      fc.property(anyEvidence, anyTable, missing, anyPolicy, anyPhase, (rest, base, change, policy, phase) => {
+        const report = evaluateGate({ ...rest, tables: [...rest.tables, { ...base, ...change }] }, policy, phase, NOW);
+        return report.verdict !== 'pass' && report.action !== 'proceed' && report.reasons.length > 0;
+      }),
+    );
+  });
+
+  it('a policy or time that is no number never passes', () => {
+    const broken = fc.constantFrom<[Partial<GatePolicy>, number]>(
+      [{ maxDriftRows: Number.NaN }, NOW],
+      [{ verifiedWithinMs: Number.NaN }, NOW],
+      [{ sweepMaxAgeMs: Number.POSITIVE_INFINITY }, NOW],
+      [{}, Number.NaN],
+    );
+    fc.assert(fc.property(goodTable, broken, (one, [change, nowMs]) => evaluateGate(evidence(one), { ...POLICY, ...change }, 'canary', nowMs).verdict !== 'pass'));
+  });
+
+  it('pass, proceed and an empty list of reasons are one and the same', () => {
+    fc.assert(
+      fc.property(anyEvidence, anyPolicy, anyPhase, (given, policy, phase) => {
+        const report = evaluateGate(given, policy, phase, NOW);
+        const passes = report.verdict === 'pass';
+        return passes === (report.reasons.length === 0) && passes === (report.action === 'proceed');
+      }),
+    );
+  });
+
+  it('worse evidence never gives a better verdict', () => {
+    const worsen = fc.constantFrom<(one: GateTableEvidence) => GateTableEvidence>(
+      (one) => ({ ...one, openDrift: one.openDrift + 1 }),
+      (one) => ({ ...one, deadLetters: one.deadLetters + 1 }),
+      (one) => ({ ...one, unverifiable: one.unverifiable + 1 }),
+      (one) => ({ ...one, lastCleanSweepMs: null }),
+      (one) => (one.lastCleanSweepMs === null || one.lastCleanSweepMs > NOW ? one : { ...one, lastCleanSweepMs: one.lastCleanSweepMs - 50_000_000 }),
+      (one) => (one.verifiedThroughMs === null || one.verifiedThroughMs > NOW ? one : { ...one, verifiedThroughMs: one.verifiedThroughMs - 10_000 }),
+    );
+    fc.assert(
+      fc.property(anyEvidence, anyTable, worsen, anyPolicy, anyPhase, (rest, one, change, policy, phase) => {
+        const before = evaluateGate({ ...rest, tables: [...rest.tables, one] }, policy, phase, NOW);
+        const after = evaluateGate({ ...rest, tables: [...rest.tables, change(one)] }, policy, phase, NOW);
+        return RANK[after.verdict] >= RANK[before.verdict];
+      }),
+    );
+  });
+
+  it('a pipeline finding never gives a better verdict and never passes', () => {
+    fc.assert(
+      fc.property(anyEvidence, anyPolicy, anyPhase, (given, policy, phase) => {
+        const before = evaluateGate({ ...given, pipeline: [] }, policy, phase, NOW);
+        const after = evaluateGate({ ...given, pipeline: [{ code: 'primary_unreachable', message: 'gone' }] }, policy, phase, NOW);
+        return after.verdict !== 'pass' && RANK[after.verdict] >= RANK[before.verdict];
+      }),
+    );
+  });
+});
