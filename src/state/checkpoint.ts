@@ -1,0 +1,239 @@
+import type { PoolClient } from 'pg';
+import type { RowKey } from '../domain/row.ts';
+import type { Checkpoint, DriftWrite, StoredCheck, StoredDeadLetter, StoredVersion } from '../verify/ports.ts';
+import { keyHash, keyToStore, shownText, toJsonb } from './encoding.ts';
+
+/** Rows of one statement: bounds the memory of encoding it. */
+const ROWS_PER_STATEMENT = 5_000;
+
+function* chunks<T>(rows: readonly T[]): Generator<readonly T[]> {
+  for (let start = 0; start < rows.length; start += ROWS_PER_STATEMENT) {
+    yield rows.slice(start, start + ROWS_PER_STATEMENT);
+  }
+}
+
+/** The last of the rows that share an identity: one statement may touch a row once. */
+function lastOfEach<T>(rows: readonly T[], identity: (row: T) => string): readonly T[] {
+  const byIdentity = new Map<string, T>();
+  for (const row of rows) byIdentity.set(identity(row), row);
+  return byIdentity.size === rows.length ? rows : [...byIdentity.values()];
+}
+
+function versionToStore(version: StoredVersion): unknown {
+  return {
+    committedAtUs: version.committedAtUs.toString(),
+    lsn: version.lsn?.toString() ?? null,
+    hash: version.hash,
+    unknownColumns: version.unknownColumns,
+    position: { ...version.position, lsn: version.position.lsn?.toString() ?? null },
+  };
+}
+
+/** Writes all of a checkpoint within the transaction that `client` has open. */
+export async function writeCheckpoint(client: PoolClient, migration: string, checkpoint: Checkpoint): Promise<void> {
+  await writePartitions(client, migration, checkpoint);
+  await deleteChecks(client, migration, checkpoint.settledChecks);
+  await writeChecks(client, migration, checkpoint.checks);
+  await writeDrift(client, migration, checkpoint.drift);
+  await writeDeadLetters(client, migration, checkpoint.deadLetters);
+  await writeTables(client, migration, checkpoint);
+}
+
+async function writePartitions(client: PoolClient, migration: string, checkpoint: Checkpoint): Promise<void> {
+  const rows = lastOfEach(checkpoint.partitions, (row) => `${row.topic}/${row.partition}`);
+  for (const chunk of chunks(rows)) {
+    await client.query(
+      `INSERT INTO lockstep.partitions AS p (migration, topic, partition, next_offset, watermark_us, snapshot_in_progress)
+       SELECT $1, t.* FROM unnest($2::text[], $3::int[], $4::text[], $5::bigint[], $6::boolean[]) AS t
+       ON CONFLICT (migration, topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset,
+         watermark_us = EXCLUDED.watermark_us, snapshot_in_progress = EXCLUDED.snapshot_in_progress, updated_at = now()`,
+      [
+        migration,
+        chunk.map((row) => row.topic),
+        chunk.map((row) => row.partition),
+        chunk.map((row) => row.nextOffset),
+        chunk.map((row) => row.watermarkUs?.toString() ?? null),
+        chunk.map((row) => row.snapshotInProgress),
+      ],
+    );
+  }
+}
+
+async function deleteChecks(
+  client: PoolClient,
+  migration: string,
+  settled: readonly { readonly table: string; readonly key: RowKey }[],
+): Promise<void> {
+  for (const chunk of chunks(settled)) {
+    await client.query(
+      `DELETE FROM lockstep.checks AS c USING unnest($2::text[], $3::bytea[]) AS s (table_name, key_hash)
+       WHERE c.migration = $1 AND c.table_name = s.table_name AND c.key_hash = s.key_hash`,
+      [migration, chunk.map((row) => row.table), chunk.map((row) => keyHash(row.key))],
+    );
+  }
+}
+
+async function writeChecks(client: PoolClient, migration: string, checks: readonly StoredCheck[]): Promise<void> {
+  const hashed = checks.map((check) => ({ check, hash: keyHash(check.key) }));
+  for (const chunk of chunks(lastOfEach(hashed, (row) => `${row.hash}${row.check.table}`))) {
+    await client.query(
+      `INSERT INTO lockstep.checks (migration, table_name, key_hash, key_values, origin, first_seen_ms, versions, attempts)
+       SELECT $1, table_name, key_hash, key_values::text[], origin, first_seen_ms, versions, attempts
+       FROM unnest($2::text[], $3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::jsonb[], $8::int[])
+         AS t (table_name, key_hash, key_values, origin, first_seen_ms, versions, attempts)
+       ON CONFLICT (migration, table_name, key_hash) DO UPDATE SET origin = EXCLUDED.origin,
+         first_seen_ms = EXCLUDED.first_seen_ms, versions = EXCLUDED.versions, attempts = EXCLUDED.attempts`,
+      [
+        migration,
+        chunk.map((row) => row.check.table),
+        chunk.map((row) => row.hash),
+        chunk.map((row) => keyToStore(row.check.key)),
+        chunk.map((row) => row.check.origin),
+        chunk.map((row) => Math.round(row.check.firstSeenMs)),
+        chunk.map((row) => toJsonb(row.check.versions.map(versionToStore))),
+        chunk.map((row) => row.check.attempts),
+      ],
+    );
+  }
+}
+
+async function writeDrift(client: PoolClient, migration: string, writes: readonly DriftWrite[]): Promise<void> {
+  const unique = lastOfEach(writes, (write) => write.drift.id);
+  // Resolved ones first: another drift of the same row may be opened by this checkpoint.
+  const resolved = unique.filter((write) => write.drift.status === 'resolved');
+  const unresolved = unique.filter((write) => write.drift.status !== 'resolved');
+  for (const group of [resolved, unresolved]) {
+    for (const chunk of chunks(group)) await upsertDrift(client, migration, chunk);
+  }
+  await writeDriftEvents(client, migration, writes);
+}
+
+async function upsertDrift(client: PoolClient, migration: string, chunk: readonly DriftWrite[]): Promise<void> {
+  const rows = chunk.map(({ drift, keyValues }) => ({
+    id: drift.id,
+    table_name: drift.table,
+    key_hash: keyHash(keyValues),
+    key_values: keyToStore(keyValues),
+    key: drift.key,
+    kind: drift.kind,
+    columns: drift.columns,
+    old_row: drift.old,
+    new_row: drift.new,
+    old_hash: drift.oldHash,
+    new_hash: drift.newHash,
+    status: drift.status,
+    found_by: drift.foundBy,
+    cause_code: drift.cause?.code ?? null,
+    cause_message: drift.cause?.message ?? null,
+    first_seen_ms: Math.round(drift.firstSeenAtMs),
+    confirmed_ms: Math.round(drift.confirmedAtMs),
+    last_checked_ms: Math.round(drift.lastCheckedAtMs),
+    resolved_ms: drift.resolvedAtMs === null ? null : Math.round(drift.resolvedAtMs),
+    checks: drift.checks,
+    position: drift.position === null ? null : { ...drift.position, lsn: drift.position.lsn?.toString() ?? null },
+  }));
+  const reopened = chunk.filter((write) => write.events.some((event) => event.event === 'reopened')).map((write) => write.drift.id);
+  // An operator may have ignored it since verification last looked: only an explicit reopening undoes that.
+  await client.query(
+    `INSERT INTO lockstep.drift AS d (migration, id, table_name, key_hash, key_values, key, kind, columns, old_row, new_row,
+       old_hash, new_hash, status, found_by, cause_code, cause_message, first_seen_ms, confirmed_ms, last_checked_ms,
+       resolved_ms, checks, position)
+     SELECT $1, t.id, t.table_name, t.key_hash, t.key_values::text[], t.key, t.kind,
+       ARRAY(SELECT jsonb_array_elements_text(t.columns)), nullif(t.old_row, 'null'), nullif(t.new_row, 'null'),
+       t.old_hash, t.new_hash, t.status, t.found_by, t.cause_code, t.cause_message, t.first_seen_ms, t.confirmed_ms, t.last_checked_ms,
+       t.resolved_ms, t.checks, nullif(t.position, 'null')
+     FROM jsonb_to_recordset($2::jsonb) AS t (id text, table_name text, key_hash bytea, key_values text, key jsonb,
+       kind text, columns jsonb, old_row jsonb, new_row jsonb, old_hash text, new_hash text, status text, found_by text,
+       cause_code text, cause_message text, first_seen_ms bigint, confirmed_ms bigint, last_checked_ms bigint,
+       resolved_ms bigint, checks int, "position" jsonb)
+     ON CONFLICT (migration, id) DO UPDATE SET table_name = EXCLUDED.table_name, key_hash = EXCLUDED.key_hash,
+       key_values = EXCLUDED.key_values, key = EXCLUDED.key, kind = EXCLUDED.kind, columns = EXCLUDED.columns,
+       old_row = EXCLUDED.old_row, new_row = EXCLUDED.new_row, old_hash = EXCLUDED.old_hash,
+       new_hash = EXCLUDED.new_hash,
+       status = CASE WHEN d.status = 'ignored' AND EXCLUDED.status = 'open' AND EXCLUDED.id <> ALL ($3::text[])
+         THEN 'ignored' ELSE EXCLUDED.status END, found_by = EXCLUDED.found_by,
+       cause_code = EXCLUDED.cause_code, cause_message = EXCLUDED.cause_message,
+       first_seen_ms = EXCLUDED.first_seen_ms, confirmed_ms = EXCLUDED.confirmed_ms,
+       last_checked_ms = EXCLUDED.last_checked_ms, resolved_ms = EXCLUDED.resolved_ms, checks = EXCLUDED.checks,
+       position = EXCLUDED.position`,
+    [migration, toJsonb(rows), reopened],
+  );
+}
+
+async function writeDriftEvents(client: PoolClient, migration: string, writes: readonly DriftWrite[]): Promise<void> {
+  const events = writes.flatMap((write) => write.events.map((event) => ({ id: write.drift.id, ...event })));
+  for (const chunk of chunks(events)) {
+    await client.query(
+      `INSERT INTO lockstep.drift_events (migration, drift_id, at_ms, event, detail)
+       SELECT $1, t.* FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[]) AS t
+       ON CONFLICT (migration, drift_id, at_ms, event, md5(detail)) DO NOTHING`,
+      [
+        migration,
+        chunk.map((event) => event.id),
+        chunk.map((event) => Math.round(event.atMs)),
+        chunk.map((event) => event.event),
+        chunk.map((event) => shownText(event.detail)),
+      ],
+    );
+  }
+}
+
+async function writeDeadLetters(client: PoolClient, migration: string, letters: readonly StoredDeadLetter[]): Promise<void> {
+  for (const chunk of chunks(letters)) {
+    await client.query(
+      `INSERT INTO lockstep.dead_letters
+         (migration, topic, partition, record_offset, table_name, lsn, tx_id, reason, message, raw_key, raw_value, at_ms)
+       SELECT $1, t.* FROM unnest($2::text[], $3::int[], $4::numeric[], $5::text[], $6::numeric[], $7::text[], $8::text[],
+         $9::text[], $10::bytea[], $11::bytea[], $12::bigint[]) AS t
+       ON CONFLICT (migration, topic, partition, record_offset) DO NOTHING`,
+      [
+        migration,
+        chunk.map((letter) => letter.position.topic),
+        chunk.map((letter) => letter.position.partition),
+        chunk.map((letter) => letter.position.offset),
+        chunk.map((letter) => letter.table),
+        chunk.map((letter) => letter.position.lsn?.toString() ?? null),
+        chunk.map((letter) => letter.position.txId),
+        chunk.map((letter) => letter.reason),
+        chunk.map((letter) => shownText(letter.message)),
+        chunk.map((letter) => hexInput(letter.rawKey)),
+        chunk.map((letter) => hexInput(letter.rawValue)),
+        chunk.map((letter) => Math.round(letter.atMs)),
+      ],
+    );
+  }
+}
+
+function hexInput(bytes: Buffer | null): string | null {
+  return bytes === null ? null : `\\x${bytes.toString('hex')}`;
+}
+
+async function writeTables(client: PoolClient, migration: string, checkpoint: Checkpoint): Promise<void> {
+  for (const chunk of chunks(lastOfEach(checkpoint.tables, (row) => row.table))) {
+    await client.query(
+      `INSERT INTO lockstep.tables (migration, table_name, proven_since_us, sweep_owed_since_us, verified_through_us,
+         last_clean_sweep_ms, last_sweep_ended_ms, old_rows, new_rows)
+       SELECT $1, t.* FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+         $8::bigint[], $9::bigint[]) AS t
+       ON CONFLICT (migration, table_name) DO UPDATE SET proven_since_us = EXCLUDED.proven_since_us,
+         sweep_owed_since_us = EXCLUDED.sweep_owed_since_us, verified_through_us = EXCLUDED.verified_through_us,
+         last_clean_sweep_ms = EXCLUDED.last_clean_sweep_ms, last_sweep_ended_ms = EXCLUDED.last_sweep_ended_ms,
+         old_rows = EXCLUDED.old_rows, new_rows = EXCLUDED.new_rows`,
+      [
+        migration,
+        chunk.map((row) => row.table),
+        chunk.map((row) => row.provenSinceUs?.toString() ?? null),
+        chunk.map((row) => row.sweepOwedSinceUs?.toString() ?? null),
+        chunk.map((row) => row.verifiedThroughUs?.toString() ?? null),
+        chunk.map((row) => wholeMs(row.lastCleanSweepMs)),
+        chunk.map((row) => wholeMs(row.lastSweepEndedMs)),
+        chunk.map((row) => row.oldRows?.toString() ?? null),
+        chunk.map((row) => row.newRows?.toString() ?? null),
+      ],
+    );
+  }
+}
+
+function wholeMs(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms);
+}

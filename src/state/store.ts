@@ -1,0 +1,197 @@
+import pg from 'pg';
+import type { Pool, PoolClient } from 'pg';
+import type { Drift, DriftEvent } from '../domain/drift.ts';
+import { LockstepError } from '../domain/errors.ts';
+import type { Checkpoint, RestoredState, StoredDeadLetter, StoredSweep, VerifyStore } from '../verify/ports.ts';
+import { appendAudit, listAudit } from './audit.ts';
+import type { AuditEntry } from './audit.ts';
+import { writeCheckpoint } from './checkpoint.ts';
+import { listDeadLetters } from './dead-letters.ts';
+import type { DeadLetterFilter } from './dead-letters.ts';
+import { ignoreDrift, listDrift, readDrift } from './drift.ts';
+import type { DriftFilter, Page } from './drift.ts';
+import { sqlState, stateFailure } from './failure.ts';
+import { readState } from './restore.ts';
+import { listSweeps, readUnfinishedSweep, writeSweep } from './sweeps.ts';
+
+export interface StateStoreOptions {
+  /** A migrated store's database. */
+  readonly url: string;
+  /** The migration's name: several may share a store. */
+  readonly migration: string;
+  /** Connections at most. */
+  readonly pool?: number;
+  /** The time that ages are counted from; the process's clock by default. */
+  readonly nowMs?: () => number;
+}
+
+/** One for checkpoints, the others for REST. */
+const DEFAULT_POOL = 4;
+
+const CONNECT_TIMEOUT_MS = 5_000;
+
+/** No statement of ours takes longer on a healthy server; a stuck one must not hold up the checkpoints. */
+const STATEMENT_TIMEOUT_MS = 60_000;
+
+/** A session that stops in a transaction (our machine gone) must not hold the writer's row for ever. */
+const IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000;
+
+/** Items of a page at most, whatever is asked for. */
+const MAX_PAGE = 500;
+
+/** The state store in PostgreSQL: what must survive a restart, and what REST reads. */
+export class PostgresStateStore implements VerifyStore {
+  readonly #pool: Pool;
+  readonly #migration: string;
+  readonly #nowMs: () => number;
+  #epoch: string | null = null;
+
+  constructor(options: StateStoreOptions) {
+    this.#migration = options.migration;
+    this.#nowMs = options.nowMs ?? Date.now;
+    this.#pool = new pg.Pool({
+      connectionString: options.url,
+      max: options.pool ?? DEFAULT_POOL,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      statement_timeout: STATEMENT_TIMEOUT_MS,
+      idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
+      application_name: 'lockstep-state',
+      keepAlive: true,
+    });
+    this.#pool.on('error', () => {
+      // An idle connection ended; the next query opens another or says why it cannot.
+    });
+  }
+
+  /** Takes the writing role and reads what the last holder left; an earlier holder's writes are refused from here on. */
+  async restore(): Promise<RestoredState> {
+    const { epoch, state } = await this.#transaction('taking over', async (client) => {
+      const { rows } = await client.query<{ epoch: string }>(
+        `INSERT INTO lockstep.writers AS w (migration, epoch) VALUES ($1, 1)
+         ON CONFLICT (migration) DO UPDATE SET epoch = w.epoch + 1, taken_at = now() RETURNING epoch`,
+        [this.#migration],
+      );
+      // Our row lock keeps an earlier holder's checkpoint out until this is read and committed.
+      return { epoch: rows[0]?.epoch ?? null, state: await readState(client, this.#migration) };
+    });
+    this.#epoch = epoch;
+    return state;
+  }
+
+  /** Writes all of a checkpoint or nothing. Rejects with `fenced` when another process has taken over. */
+  async write(checkpoint: Checkpoint): Promise<void> {
+    await this.#asWriter('writing a checkpoint', (client) => writeCheckpoint(client, this.#migration, checkpoint));
+  }
+
+  async saveSweep(sweep: StoredSweep): Promise<void> {
+    await this.#asWriter('saving a sweep', (client) => writeSweep(client, this.#migration, sweep));
+  }
+
+  async unfinishedSweep(): Promise<StoredSweep | null> {
+    return await this.#read('reading sweeps', () => readUnfinishedSweep(this.#pool, this.#migration));
+  }
+
+  /** Drift, newest first by confirmation. Throws `bad_cursor`. */
+  async listDrift(filter: DriftFilter, cursor: string | null, limit: number): Promise<Page<Drift>> {
+    return await this.#read('listing drift', () =>
+      listDrift(this.#pool, this.#migration, filter, cursor, pageSize(limit), this.#nowMs()),
+    );
+  }
+
+  /** One drift with its history, oldest first; null when there is none of that id. */
+  async drift(id: string): Promise<{ readonly drift: Drift; readonly events: readonly DriftEvent[] } | null> {
+    return await this.#read('reading a drift', () => readDrift(this.#pool, this.#migration, id));
+  }
+
+  /** Sets an open drift aside; the drift as it is then, null when there is none of that id. */
+  async setDriftIgnored(id: string, reason: string, atMs: number): Promise<Drift | null> {
+    return await this.#transaction('ignoring a drift', (client) => ignoreDrift(client, this.#migration, id, reason, atMs));
+  }
+
+  /** Sweeps, newest first. Throws `bad_cursor`. */
+  async listSweeps(cursor: string | null, limit: number): Promise<Page<StoredSweep>> {
+    return await this.#read('listing sweeps', () => listSweeps(this.#pool, this.#migration, cursor, pageSize(limit)));
+  }
+
+  /** Undischarged dead letters, newest first; their raw bytes are not to be shown. Throws `bad_cursor`. */
+  async listDeadLetters(filter: DeadLetterFilter, cursor: string | null, limit: number): Promise<Page<StoredDeadLetter>> {
+    return await this.#read('listing dead letters', () =>
+      listDeadLetters(this.#pool, this.#migration, filter, cursor, pageSize(limit)),
+    );
+  }
+
+  async appendAudit(entry: AuditEntry): Promise<void> {
+    await this.#read('writing the audit trail', () => appendAudit(this.#pool, this.#migration, entry));
+  }
+
+  /** The audit trail, newest first. Throws `bad_cursor`. */
+  async listAudit(cursor: string | null, limit: number): Promise<Page<AuditEntry>> {
+    return await this.#read('listing the audit trail', () => listAudit(this.#pool, this.#migration, cursor, pageSize(limit)));
+  }
+
+  /** Resolves when the store answers; rejects with `state_unreachable` and the like. */
+  async ping(): Promise<void> {
+    await this.#read('asking whether it answers', () => this.#pool.query('SELECT 1'));
+  }
+
+  /** Ends all connections, after what is under way. */
+  async close(): Promise<void> {
+    if (!this.#pool.ended) await this.#pool.end();
+  }
+
+  async #asWriter(doing: string, work: (client: PoolClient) => Promise<void>): Promise<void> {
+    const epoch = this.#epoch;
+    if (epoch === null) throw new LockstepError('not_restored', 'the state store is written to before its state was restored');
+    await this.#transaction(doing, async (client) => {
+      const { rowCount } = await client.query('SELECT 1 FROM lockstep.writers WHERE migration = $1 AND epoch = $2 FOR SHARE', [
+        this.#migration,
+        epoch,
+      ]);
+      if (rowCount !== 1) {
+        throw new LockstepError('fenced', `another process has taken over migration ${this.#migration}`, {
+          about: { migration: this.#migration },
+          hint: 'run one Lockstep for each migration; this one must stop',
+        });
+      }
+      await work(client);
+    });
+  }
+
+  async #transaction<T>(doing: string, work: (client: PoolClient) => Promise<T>): Promise<T> {
+    let client: PoolClient;
+    try {
+      client = await this.#pool.connect();
+    } catch (error) {
+      throw stateFailure(error, doing);
+    }
+    // A connection that ends while checked out tells so here too; the query under way rejects with it.
+    const ended = (): void => undefined;
+    client.on('error', ended);
+    let broken: Error | undefined;
+    try {
+      await client.query('BEGIN');
+      const result = await work(client);
+      await client.query('COMMIT');
+      return result;
+    } catch (error) {
+      if (sqlState(error) === null && !(error instanceof LockstepError)) broken = error as Error;
+      else await client.query('ROLLBACK').catch((failure: Error) => (broken = failure));
+      throw stateFailure(error, doing);
+    } finally {
+      client.removeListener('error', ended);
+      client.release(broken);
+    }
+  }
+
+  async #read<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw stateFailure(error, doing);
+    }
+  }
+}
+
+function pageSize(limit: number): number {
+  return Math.min(Math.max(Math.trunc(limit), 1), MAX_PAGE);
+}
