@@ -200,9 +200,9 @@ const slo = section(
           budget: Type.Optional(duration('Most time from a commit on the primary until it is visible on the replica.', { default: DEFAULTS.lagBudget })),
           objective: Type.Optional(
             Type.Number({
-              minimum: 0,
-              maximum: 1,
-              [EXPECTED]: 'a number from 0 to 1',
+              exclusiveMinimum: 0,
+              exclusiveMaximum: 1,
+              [EXPECTED]: 'a number between 0 and 1, such as 0.999',
               default: DEFAULTS.lagObjective,
               description: 'Share of changes that keep to the budget.',
             }),

@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs';
+import type { Config } from './config.ts';
+import { applyEnvironment, applyFlags } from './overrides.ts';
+import { ConfigError } from './problems.ts';
+import type { ConfigProblem } from './problems.ts';
+import { fileErrorWords, resolveDocument } from './resolve.ts';
+import { configurationSchema } from './schema.ts';
+import type { ConfigurationDocument } from './schema.ts';
+import { ConfigurationTree } from './tree.ts';
+import { keepsToSchema, validateTree } from './validate.ts';
+import { readYaml } from './yaml.ts';
+import type { Environment } from './yaml.ts';
+
+export interface ConfigSources {
+  /** Path of the YAML file. */
+  readonly file: string;
+  /** `process.env`, or what stands for it. */
+  readonly env: Environment;
+  /** Dotted path (`http.port`) → text; they win over everything. */
+  readonly flags: Readonly<Record<string, string>>;
+}
+
+/**
+ * Loads, merges, validates and resolves the configuration: YAML < environment < flags.
+ *
+ * @throws ConfigError (`config_invalid`) with everything that is wrong, each with its place
+ */
+export function loadConfig(sources: ConfigSources): Config {
+  const tree = new ConfigurationTree();
+  readYaml(tree, configurationSchema, readConfigFile(sources.file), sources.file, sources.env);
+  if (tree.problems.some((problem) => problem.path === '')) throw new ConfigError(tree.problems);
+  tree.mark([], { label: sources.file, layer: 'file' });
+  applyEnvironment(tree, configurationSchema, sources.env);
+  applyFlags(tree, configurationSchema, sources.flags);
+  const invalid = validateTree(tree);
+  // The rest is looked at as well, so that everything wrong is said at once.
+  for (const path of invalid) tree.remove(path);
+  if (invalid.length > 0 && !keepsToSchema(tree)) throw new ConfigError(inFileOrder(tree.problems));
+  const config = resolveDocument(tree.root as ConfigurationDocument, tree, sources.file);
+  if (tree.problems.length > 0) throw new ConfigError(inFileOrder(tree.problems));
+  return config;
+}
+
+function inFileOrder(problems: readonly ConfigProblem[]): readonly ConfigProblem[] {
+  const line = (problem: ConfigProblem) => Number(/:([0-9]+)$/.exec(problem.where ?? '')?.[1] ?? Infinity);
+  return problems.toSorted((left, right) => (line(left) === line(right) ? 0 : line(left) - line(right)));
+}
+
+function readConfigFile(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError([
+      {
+        where: file,
+        path: '',
+        message: `cannot read the configuration: ${fileErrorWords(error)}; name another with --config FILE`,
+      },
+    ]);
+  }
+}
