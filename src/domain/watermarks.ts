@@ -25,6 +25,16 @@ export interface PartitionProgress {
   snapshotSinceUs: bigint | null;
 }
 
+/** What is known of the pipeline at one moment. */
+export interface PipelineEvidence {
+  /** Commit time before which everything is consumed; null: unknown. */
+  readonly consumedThroughUs: bigint | null;
+  /** Commit time before which everything is applied; null: not yet known; undefined: nothing tells about this pipeline. */
+  readonly appliedThroughUs: bigint | null | undefined;
+  /** Whether the record at this offset has been applied; null where nothing tells. */
+  isApplied(partition: StreamPartition, offset: bigint): boolean | null;
+}
+
 /** Samples kept while the source does not move; past that every second one is dropped. */
 const SAMPLES_MAX = 512;
 
@@ -110,11 +120,21 @@ export class Watermarks {
     this.prune();
   }
 
-  /** Whether the record at `offset` has been applied; null where nothing tells. */
-  isApplied(partition: StreamPartition, offset: bigint): boolean | null {
-    const applied = this.applied.get(partitionId(partition));
-    if (applied === undefined) return null;
-    return this.ordered ? applied >= offset : applied > offset;
+  /**
+   * What is known at this moment about these partitions. It does not change
+   * afterwards, so that it can be held against a read that began later.
+   */
+  evidence(partitions: readonly StreamPartition[]): PipelineEvidence {
+    const applied = this.applied;
+    return {
+      consumedThroughUs: this.consumedThroughUs(partitions),
+      appliedThroughUs: this.appliedThroughUs(partitions),
+      isApplied: (partition, offset) => {
+        const through = applied.get(partitionId(partition));
+        if (through === undefined) return null;
+        return this.ordered ? through >= offset : through > offset;
+      },
+    };
   }
 
   /** Commit time before which everything in these partitions is consumed; null while any does not say. */

@@ -1,0 +1,230 @@
+import { DRIFT_KINDS, type Drift, type DriftEvent, type DriftKind, type FoundBy } from '../domain/drift.ts';
+import type { Pair } from '../domain/pair.ts';
+import type { RowHash } from '../domain/recheck.ts';
+import { differingColumns, keyId, type KeyId, type Row, type RowKey } from '../domain/row.ts';
+import type { Sampler } from '../domain/samples.ts';
+import type { Position } from '../domain/change.ts';
+import type { DriftWrite, VerifyMetrics } from './ports.ts';
+
+/** An open or ignored drift, with the key's encoded form. */
+export interface BookedDrift {
+  drift: Drift;
+  readonly pair: Pair;
+  readonly key: RowKey;
+  readonly id: KeyId;
+  nextCheckMs: number;
+  notedAtMs: number;
+}
+
+/** A recheck that changes nothing is stored this often, so that `last_checked_at` stays true enough. */
+const UNCHANGED_NOTE_MS = 10_000;
+
+/** A proven difference, as the recheck hands it over. */
+export interface ProvenDrift {
+  readonly pair: Pair;
+  readonly key: RowKey;
+  readonly kind: DriftKind;
+  readonly primaryIsOld: boolean;
+  readonly primaryRow: Row | null;
+  readonly replicaRow: Row | null;
+  readonly primaryHash: RowHash;
+  readonly replicaHash: RowHash;
+  readonly foundBy: FoundBy;
+  readonly firstSeenMs: number;
+  readonly position: Position | null;
+  /** Commit of the change that it began with, on the host's clock; null where no change is known. */
+  readonly committedAtMs: number | null;
+}
+
+/** The open drift of all tables: confirmed once, updated while it lasts, resolved when the rows agree. */
+export class DriftBook {
+  private readonly byTable = new Map<string, Map<KeyId, BookedDrift>>();
+  private changes = new Map<string, { booked: BookedDrift; events: DriftEvent[] }>();
+  private readonly sampler: Sampler;
+  private readonly metrics: VerifyMetrics;
+  private readonly makeId: () => string;
+  private urgent: (() => void) | null = null;
+
+  constructor(pairs: readonly Pair[], options: { sampler: Sampler; metrics: VerifyMetrics; makeId: () => string }) {
+    for (const pair of pairs) this.byTable.set(pair.id, new Map());
+    this.sampler = options.sampler;
+    this.metrics = options.metrics;
+    this.makeId = options.makeId;
+  }
+
+  /** Called when something was confirmed or resolved and should be stored soon. */
+  onChange(urgent: () => void): void {
+    this.urgent = urgent;
+  }
+
+  restore(pair: Pair, drift: Drift, key: RowKey, nowMs: number): void {
+    this.table(pair.id).set(keyId(key), { drift, pair, key, id: keyId(key), nextCheckMs: nowMs, notedAtMs: nowMs });
+  }
+
+  get(table: string, id: KeyId): BookedDrift | undefined {
+    return this.table(table).get(id);
+  }
+
+  byId(id: string): BookedDrift | undefined {
+    for (const table of this.byTable.values()) for (const booked of table.values()) if (booked.drift.id === id) return booked;
+    return undefined;
+  }
+
+  all(table: string): IterableIterator<BookedDrift> {
+    return this.table(table).values();
+  }
+
+  tables(): IterableIterator<string> {
+    return this.byTable.keys();
+  }
+
+  /** Rows whose drift is open, by kind. */
+  openByKind(table: string): Record<DriftKind, number> {
+    const counts = Object.fromEntries(DRIFT_KINDS.map((kind) => [kind, 0])) as Record<DriftKind, number>;
+    for (const { drift } of this.table(table).values()) if (drift.status === 'open') counts[drift.kind]++;
+    return counts;
+  }
+
+  openCount(table: string): number {
+    let open = 0;
+    for (const { drift } of this.table(table).values()) if (drift.status === 'open') open++;
+    return open;
+  }
+
+  size(): number {
+    let size = 0;
+    for (const table of this.byTable.values()) size += table.size;
+    return size;
+  }
+
+  /** Books a proven difference; one that is open for the key is brought up to date instead. */
+  confirm(proven: ProvenDrift, nowMs: number): BookedDrift {
+    const { pair, key } = proven;
+    const table = this.table(pair.id);
+    const existing = table.get(keyId(key));
+    const fields = this.describe(proven);
+    if (existing !== undefined) {
+      this.refresh(existing, proven, nowMs);
+      return existing;
+    }
+    const drift: Drift = {
+      ...fields,
+      id: this.makeId(),
+      table: pair.id,
+      key: this.sampler.key(pair, key),
+      kind: proven.kind,
+      status: 'open',
+      foundBy: proven.foundBy,
+      cause: null,
+      firstSeenAtMs: proven.firstSeenMs,
+      confirmedAtMs: nowMs,
+      lastCheckedAtMs: nowMs,
+      resolvedAtMs: null,
+      checks: 1,
+      position: proven.position,
+    };
+    const booked: BookedDrift = { drift, pair, key, id: keyId(key), nextCheckMs: nowMs, notedAtMs: nowMs };
+    table.set(booked.id, booked);
+    this.record(booked, { atMs: nowMs, event: 'confirmed', detail: `${proven.kind}, found by ${proven.foundBy}` });
+    this.metrics.driftConfirmed(pair.id, proven.kind);
+    this.metrics.driftDetected(proven.foundBy, Math.max(0, nowMs - (proven.committedAtMs ?? proven.firstSeenMs)) / 1000);
+    return booked;
+  }
+
+  /** A recheck found the rows still unequal: columns, samples and, where it changed, the kind follow what was read. */
+  refresh(booked: BookedDrift, proven: Omit<ProvenDrift, 'foundBy' | 'firstSeenMs' | 'position' | 'committedAtMs'>, nowMs: number): void {
+    const before = booked.drift;
+    const fields = this.describe(proven);
+    const changed = before.oldHash !== fields.oldHash || before.newHash !== fields.newHash;
+    booked.drift = { ...before, ...(changed ? { ...fields, kind: proven.kind } : {}), lastCheckedAtMs: nowMs, checks: before.checks + 1 };
+    if (changed) {
+      this.record(booked, { atMs: nowMs, event: 'changed', detail: `${proven.kind}: ${fields.columns.join(', ')}` });
+    } else if (nowMs - booked.notedAtMs >= UNCHANGED_NOTE_MS) {
+      booked.notedAtMs = nowMs;
+      this.note(booked);
+    }
+  }
+
+  /** The rows agree: the drift, if there is one, is over. */
+  resolve(table: string, id: KeyId, nowMs: number): boolean {
+    const booked = this.table(table).get(id);
+    if (booked === undefined) return false;
+    this.table(table).delete(id);
+    booked.drift = {
+      ...booked.drift,
+      status: 'resolved',
+      resolvedAtMs: nowMs,
+      lastCheckedAtMs: nowMs,
+      checks: booked.drift.checks + 1,
+    };
+    this.record(booked, { atMs: nowMs, event: 'resolved', detail: 'both sides agree' });
+    this.metrics.driftResolved(table, booked.drift.kind);
+    return true;
+  }
+
+  /** Takes a drift out of the count until its rows agree. */
+  ignore(id: string, reason: string, nowMs: number): Drift | null {
+    const booked = this.byId(id);
+    if (booked === undefined) return null;
+    booked.drift = { ...booked.drift, status: 'ignored' };
+    this.record(booked, { atMs: nowMs, event: 'ignored', detail: reason });
+    return booked.drift;
+  }
+
+  /** What changed since the last call, for one checkpoint. */
+  drainChanges(): { writes: DriftWrite[]; undo: () => void } {
+    const changes = this.changes;
+    this.changes = new Map();
+    const writes = [...changes.values()].map(({ booked, events }) => ({ drift: booked.drift, keyValues: booked.key, events: [...events] }));
+    return {
+      writes,
+      undo: () => {
+        for (const [id, change] of changes) {
+          const later = this.changes.get(id);
+          this.changes.set(id, { booked: change.booked, events: [...change.events, ...(later?.events ?? [])] });
+        }
+      },
+    };
+  }
+
+  private record(booked: BookedDrift, event: DriftEvent): void {
+    this.note(booked).push(event);
+    this.urgent?.();
+  }
+
+  private note(booked: BookedDrift): DriftEvent[] {
+    const id = booked.drift.id;
+    let change = this.changes.get(id);
+    if (change === undefined) {
+      change = { booked, events: [] };
+      this.changes.set(id, change);
+    }
+    return change.events;
+  }
+
+  private describe(proven: Omit<ProvenDrift, 'foundBy' | 'firstSeenMs' | 'position' | 'committedAtMs'>): Pick<
+    Drift,
+    'columns' | 'old' | 'new' | 'oldHash' | 'newHash'
+  > {
+    const { pair, primaryRow, replicaRow } = proven;
+    const columns =
+      primaryRow !== null && replicaRow !== null ? differingColumns(primaryRow, replicaRow) : pair.columns.map((_, index) => index);
+    const primary = this.sampler.row(pair, primaryRow, columns);
+    const replica = this.sampler.row(pair, replicaRow, columns);
+    const hashes = [proven.primaryHash, proven.replicaHash].map((hash) => (hash === null ? null : hash.toString(16).padStart(16, '0')));
+    const [oldIndex, newIndex] = proven.primaryIsOld ? [0, 1] : [1, 0];
+    return {
+      columns: columns.map((index) => pair.columns[index]?.name ?? ''),
+      old: proven.primaryIsOld ? primary : replica,
+      new: proven.primaryIsOld ? replica : primary,
+      oldHash: hashes[oldIndex] ?? null,
+      newHash: hashes[newIndex] ?? null,
+    };
+  }
+
+  private table(id: string): Map<KeyId, BookedDrift> {
+    const table = this.byTable.get(id);
+    if (table === undefined) throw new RangeError(`no such table: ${id}`);
+    return table;
+  }
+}

@@ -1,0 +1,197 @@
+import type { ClockSkew } from '../domain/clock-skew.ts';
+import type { Pair, Side } from '../domain/pair.ts';
+import type { Watermarks } from '../domain/watermarks.ts';
+import type { Health } from './health.ts';
+import type { PendingChecks } from './pending-checks.ts';
+import type { ChangeSource, Clock, Database, LogProgress, PipelineOffsets, ReplicationSlot } from './ports.ts';
+import type { Proofs } from './proofs.ts';
+import { LockstepError, rootMessage } from '../domain/errors.ts';
+
+/** The primary's log and the pipeline's offsets are looked at this often. */
+const SAMPLE_MS = 500;
+const SKEW_SAMPLE_MS = 2_000;
+/** Verified-through is brought up to date this often. */
+const ADVANCE_MS = 250;
+/** A slot may be without its reader for this long, e.g. while a connector restarts its task. */
+const SLOT_GRACE_MS = 3_000;
+/** A change may be in flight for at least this long before the sink is said to stand. */
+const SINK_GRACE_MS = 5_000;
+/** Unconsumed records for this long mean that this consumer is behind. */
+const CONSUMER_GRACE_MS = 10_000;
+
+export interface ProgressParts {
+  readonly pairs: readonly Pair[];
+  readonly watermarks: Watermarks;
+  readonly source: Pick<ChangeSource, 'partitionsOf' | 'slotName'>;
+  readonly offsets: PipelineOffsets;
+  readonly primary: Database;
+  readonly replica: Database;
+  readonly skew: Readonly<Record<Side, ClockSkew>>;
+  readonly health: Health;
+  readonly pending: PendingChecks;
+  readonly proofs: Proofs;
+  readonly newestAppliedUs: (table: string) => bigint | null;
+  readonly clock: Clock;
+  readonly lagBudgetMs: number;
+  /** One stream in commit order: its own positions say how far it reaches. */
+  readonly ordered: boolean;
+}
+
+/** Watches how far the primary, the source and the sink have come, and moves verified-through. */
+export class Progress {
+  private readonly parts: ProgressParts;
+  private slotLostAtMs: number | null = null;
+  private behindSinceMs: number | null = null;
+  private subscriptionSlots: readonly string[] = [];
+
+  constructor(parts: ProgressParts) {
+    this.parts = parts;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      this.every(SAMPLE_MS, signal, () => this.sampleLog(signal)),
+      this.every(SAMPLE_MS, signal, () => this.sampleApplied(signal)),
+      this.every(SKEW_SAMPLE_MS, signal, () => this.sampleSkew(this.parts.primary, signal)),
+      this.every(SKEW_SAMPLE_MS, signal, () => this.sampleSkew(this.parts.replica, signal)),
+      this.every(ADVANCE_MS, signal, () => this.advance()),
+    ]);
+  }
+
+  /** Measures both clocks once. */
+  async measureSkew(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.sampleSkew(this.parts.primary, signal), this.sampleSkew(this.parts.replica, signal)]);
+  }
+
+  private async every(periodMs: number, signal: AbortSignal, work: () => Promise<void> | void): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await work();
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof LockstepError && error.about['side'] !== undefined) this.parts.health.failed(error);
+        else this.parts.health.raise('stream_unreachable', rootMessage(error));
+      }
+      await this.parts.clock.sleep(periodMs, signal);
+    }
+  }
+
+  private async sampleSkew(database: Database, signal: AbortSignal): Promise<void> {
+    this.parts.skew[database.side].add(await database.clock(signal));
+    this.parts.health.reachable(database.side);
+  }
+
+  private async sampleLog(signal: AbortSignal): Promise<void> {
+    const { primary, replica, watermarks, offsets, health, ordered } = this.parts;
+    const log = await primary.logProgress(signal);
+    health.reachable(primary.side);
+    watermarks.sample(log.clockUs, log.insertLsn);
+    if (ordered) return;
+    this.subscriptionSlots = await replica.subscriptionSlots(signal);
+    const through = this.sourceThrough(log);
+    if (through !== null && watermarks.wantsEnds(through)) {
+      watermarks.sourcePassed(through, await offsets.endOffsets(signal));
+      health.clear('stream_unreachable');
+    }
+  }
+
+  /** The log position that the source is known to have passed. */
+  private sourceThrough(log: LogProgress): bigint | null {
+    const { source, health, clock } = this.parts;
+    const candidates = log.slots.filter((slot) =>
+      source.slotName === null ? !this.subscriptionSlots.includes(slot.name) : slot.name === source.slotName,
+    );
+    const active = candidates.filter((slot) => slot.active);
+    if (active.length > 0) {
+      this.slotLostAtMs = null;
+      health.clear('source_connector_stopped');
+      health.clear('source_slot_missing');
+    } else {
+      this.slotLostAtMs ??= clock.nowMs();
+      if (clock.nowMs() - this.slotLostAtMs >= SLOT_GRACE_MS) this.reportSlot(candidates);
+    }
+    const positions = (active.length > 0 ? active : candidates).flatMap((slot) =>
+      slot.confirmedFlushLsn === null ? [] : [slot.confirmedFlushLsn],
+    );
+    return positions.length === 0 ? null : positions.reduce((least, position) => (position < least ? position : least));
+  }
+
+  private reportSlot(candidates: readonly ReplicationSlot[]): void {
+    const { health, source } = this.parts;
+    const names = candidates.map((slot) => slot.name).join(', ');
+    if (candidates.length === 0) {
+      health.clear('source_connector_stopped');
+      health.raise(
+        'source_slot_missing',
+        source.slotName === null ? 'the primary has no logical replication slot for a source' : `the primary has no replication slot ${source.slotName}`,
+      );
+    } else {
+      health.clear('source_slot_missing');
+      health.raise('source_connector_stopped', `nothing reads the replication slot ${names}: the source connector has stopped`);
+    }
+  }
+
+  private async sampleApplied(signal: AbortSignal): Promise<void> {
+    const { watermarks, offsets, health } = this.parts;
+    watermarks.appliedTo(await offsets.appliedOffsets(signal));
+    health.clear('stream_unreachable');
+  }
+
+  private advance(): void {
+    const { pairs, proofs, watermarks, source, primary } = this.parts;
+    let snapshot = false;
+    const standing: string[] = [];
+    for (const pair of pairs) {
+      const partitions = source.partitionsOf(pair, primary.side);
+      const snapshotInProgress = watermarks.snapshotInProgress(partitions);
+      snapshot ||= snapshotInProgress;
+      const oldestUnsettledUs = this.oldestUnsettledUs(pair.id);
+      proofs.advance(pair.id, {
+        consumedThroughUs: watermarks.consumedThroughUs(partitions),
+        oldestUnsettledUs,
+        snapshotInProgress,
+      });
+      if (oldestUnsettledUs !== null && this.sinkStands(pair.id, oldestUnsettledUs)) standing.push(pair.id);
+    }
+    const { health } = this.parts;
+    if (snapshot) health.raise('snapshot_in_progress', "the connector's initial snapshot is in progress");
+    else health.clear('snapshot_in_progress');
+    if (standing.length > 0) health.raise('sink_stopped', `changes are not applied to the replica: ${standing.join(', ')}`);
+    else health.clear('sink_stopped');
+    this.judgeConsumer();
+  }
+
+  /** Commit time of the oldest change of a table that is not settled. */
+  oldestUnsettledUs(table: string): bigint | null {
+    let oldest: bigint | null = null;
+    for (const check of this.parts.pending.checksOf(table)) {
+      const first = check.versions[0];
+      if (first !== undefined && (oldest === null || first.committedAtUs < oldest)) oldest = first.committedAtUs;
+    }
+    return oldest;
+  }
+
+  /** Whether the oldest change waits beyond the budget and nothing as new was seen applied. */
+  private sinkStands(table: string, oldestUs: bigint): boolean {
+    const { clock, skew, primary, lagBudgetMs } = this.parts;
+    const applied = this.parts.newestAppliedUs(table);
+    if (applied !== null && applied >= oldestUs) return false;
+    const ageUs = clock.nowUs() + (skew[primary.side].best()?.offsetUs ?? 0n) - oldestUs;
+    return ageUs > BigInt(Math.max(lagBudgetMs, SINK_GRACE_MS)) * 1000n;
+  }
+
+  private judgeConsumer(): void {
+    const { watermarks, health, clock } = this.parts;
+    let behind = 0n;
+    for (const progress of watermarks.all()) {
+      if (progress.endOffset !== null && progress.endOffset > progress.nextOffset && !this.parts.ordered) behind += progress.endOffset - progress.nextOffset;
+    }
+    if (behind === 0n) {
+      this.behindSinceMs = null;
+      health.clear('consumer_behind');
+      return;
+    }
+    this.behindSinceMs ??= clock.nowMs();
+    if (clock.nowMs() - this.behindSinceMs >= CONSUMER_GRACE_MS) health.raise('consumer_behind', `${behind} records are not yet consumed`);
+  }
+}

@@ -1,0 +1,408 @@
+import type { Pair, Side } from '../domain/pair.ts';
+import type { ClockSkew } from '../domain/clock-skew.ts';
+import type { LagWindow } from '../domain/lag-window.ts';
+import {
+  hashImage,
+  judgeConfirm,
+  judgeRead,
+  differenceKind,
+  type ConfirmFacts,
+  type ConfirmReads,
+  type Hasher,
+  type RowHash,
+  type Version,
+} from '../domain/recheck.ts';
+import type { Row, RowKey } from '../domain/row.ts';
+import type { PipelineEvidence, Watermarks } from '../domain/watermarks.ts';
+import type { BookedDrift, DriftBook } from './drift-book.ts';
+import type { Check, PendingChecks } from './pending-checks.ts';
+import type { ChangeSource, Clock, Database, RowRead, RowsRead, VerifyMetrics } from './ports.ts';
+import type { Health } from './health.ts';
+import type { Proofs } from './proofs.ts';
+import type { VersionHistory } from './version-history.ts';
+
+/** First and longest wait between two looks at a key that is still in flight. */
+const RETRY_FIRST_MS = 25;
+const RETRY_MAX_MS = 1_000;
+/** Wait after a database could not be read. */
+const UNREADABLE_WAIT_MS = 1_000;
+/** The loop looks at its queue at least this often. */
+const IDLE_WAIT_MS = 50;
+/** Open drift is looked at again this often, and less often the more of it there is. */
+const DRIFT_RECHECK_MS = 1_500;
+const DRIFT_RECHECK_PER_ROW_MS = 1;
+const DRIFT_LOOP_MS = 250;
+/**
+ * Without an applied watermark, this many changes that are older than `settle` and none
+ * that was applied after them mean that the pipeline stands, not that each was lost.
+ */
+const STALLED_CHANGES = 20;
+/** A first read this long after the commit cannot bound the lag from above with any use. */
+const LAG_BOUND_USEFUL_MS = 1_000;
+
+export interface RecheckerParts {
+  readonly pending: PendingChecks;
+  readonly book: DriftBook;
+  readonly proofs: Proofs;
+  readonly history: VersionHistory;
+  readonly watermarks: Watermarks;
+  readonly source: Pick<ChangeSource, 'partitionsOf'> | null;
+  readonly primary: Database;
+  readonly replica: Database;
+  readonly skew: Readonly<Record<Side, ClockSkew>>;
+  readonly lag: ReadonlyMap<string, LagWindow>;
+  readonly health: Health;
+  readonly metrics: VerifyMetrics;
+  readonly clock: Clock;
+  readonly hasher: Hasher;
+  readonly settleMs: number;
+  readonly lagBudgetMs: number;
+  readonly batchKeys: number;
+  readonly concurrency: number;
+}
+
+/** Reads pending keys on the replica, and on both sides where it matters, until each is settled. */
+export class Rechecker {
+  private readonly parts: RecheckerParts;
+  /** Commit time of the newest change seen applied, by table. */
+  private readonly appliedChangeUs = new Map<string, bigint>();
+  private wakeUp: (() => void) | null = null;
+
+  constructor(parts: RecheckerParts) {
+    this.parts = parts;
+    parts.pending.onWake(() => this.wakeUp?.());
+  }
+
+  /** Commit time of the newest change of a table that was seen on the replica, µs; null before the first. */
+  newestAppliedUs(table: string): bigint | null {
+    return this.appliedChangeUs.get(table) ?? null;
+  }
+
+  /** Works off the queue until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.runChecks(signal), this.runDriftRechecks(signal)]);
+  }
+
+  private async runChecks(signal: AbortSignal): Promise<void> {
+    const { pending, clock, concurrency, batchKeys, replica } = this.parts;
+    const running = new Set<Promise<void>>();
+    while (!signal.aborted) {
+      const nowMs = clock.nowMs();
+      const pair = running.size < concurrency ? pending.dueTable(nowMs) : null;
+      if (pair !== null) {
+        const checks = pending.take(pair.id, nowMs, Math.min(batchKeys, replica.maxKeysPerRead));
+        if (checks.length > 0) {
+          const round = this.round(pair, checks, signal).finally(() => {
+            running.delete(round);
+            this.wakeUp?.();
+          });
+          running.add(round);
+        }
+        continue;
+      }
+      const next = pending.nextDueMs();
+      const wait = running.size >= concurrency || next === null ? IDLE_WAIT_MS : Math.min(IDLE_WAIT_MS, Math.max(1, next - nowMs));
+      await this.waitFor(wait, signal);
+    }
+    await Promise.all(running);
+  }
+
+  private async waitFor(waitMs: number, signal: AbortSignal): Promise<void> {
+    const woken = new AbortController();
+    this.wakeUp = () => woken.abort();
+    await this.parts.clock.sleep(waitMs, AbortSignal.any([signal, woken.signal]));
+    this.wakeUp = null;
+  }
+
+  /** One look at a batch of keys of one table. */
+  private async round(pair: Pair, checks: readonly Check[], signal: AbortSignal): Promise<void> {
+    const { replica, pending, clock, health } = this.parts;
+    try {
+      const evidence = this.evidence(pair);
+      const sentUs = clock.nowUs();
+      const read = await replica.readRows(
+        pair,
+        checks.map((check) => check.key),
+        signal,
+      );
+      health.reachable(replica.side);
+      const toConfirm: Check[] = [];
+      for (const check of checks) if (this.judgeReplica(check, read, evidence, sentUs)) toConfirm.push(check);
+      if (toConfirm.length > 0) await this.confirm(pair, toConfirm, signal);
+    } catch (error) {
+      if (!signal.aborted) health.failed(error);
+      for (const check of checks) check.attempts++;
+      await clock.sleep(UNREADABLE_WAIT_MS, signal);
+    } finally {
+      const nowMs = clock.nowMs();
+      for (const check of checks) {
+        check.busy = false;
+        if (pending.get(pair.id, check.id) === check) pending.schedule(check, nowMs + this.retryMs(check));
+      }
+    }
+  }
+
+  private retryMs(check: Check): number {
+    return Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(check.attempts, 10));
+  }
+
+  /** Judges one read of the replica; true asks for the confirm step. */
+  private judgeReplica(check: Check, read: RowsRead, evidence: PipelineEvidence, sentUs: bigint): boolean {
+    const { hasher, pending, metrics } = this.parts;
+    if (check.versions.length === 0) return true;
+    const found = read.rows.get(check.id);
+    const row = found?.row ?? null;
+    const verdict = judgeRead(hasher, check.versions, row, hashImage(hasher, row));
+    switch (verdict.kind) {
+      case 'match':
+        this.sawApplied(check, verdict.version, found);
+        if (check.suspected) {
+          check.versions = [];
+          pending.touch(check);
+          return true;
+        }
+        this.settleMatch(check, row !== null);
+        return false;
+      case 'match_partly':
+        this.sawApplied(check, verdict.version, found);
+        return true;
+      case 'older':
+        this.sawApplied(check, verdict.version, found);
+        check.versions = verdict.remaining;
+        check.attempts = 0;
+        check.lastMissUs = sentUs;
+        pending.touch(check);
+        metrics.check(check.pair.id, 'inconclusive');
+        return false;
+      case 'differs':
+        check.lastMissUs = sentUs;
+        if (this.newestApplied(check, check.versions.at(-1) as Version, evidence)) return true;
+        check.attempts++;
+        metrics.check(check.pair.id, 'inconclusive');
+        return false;
+    }
+  }
+
+  /** The confirm step: primary, replica, primary again. */
+  private async confirm(pair: Pair, checks: readonly Check[], signal: AbortSignal): Promise<void> {
+    const { pending, metrics, clock, book, hasher } = this.parts;
+    const evidence = this.evidence(pair);
+    const known = new Map(checks.map((check) => [check, check.versions]));
+    const keys = checks.map((check) => check.key);
+    const reads = await this.readThrice(pair, keys, signal);
+    const nowMs = clock.nowMs();
+    for (const check of checks) {
+      const versions = known.get(check) as readonly Version[];
+      const changed = check.versions !== versions;
+      const read = reads(check.id);
+      const newest = versions.at(-1);
+      const facts = this.facts(check, versions, evidence, newest !== undefined && this.newestApplied(check, newest, evidence));
+      const verdict = judgeConfirm(hasher, versions, check.suspicion, read, facts);
+      switch (verdict.kind) {
+        case 'match':
+          if (changed) {
+            check.versions = check.versions.filter((version) => !versions.includes(version));
+            check.suspected = false;
+            pending.touch(check);
+            if (check.versions.length > 0) break;
+          }
+          this.settleMatch(check, read.primaryRow !== null);
+          break;
+        case 'hot':
+          check.hotRounds++;
+          check.attempts++;
+          metrics.check(pair.id, 'hot');
+          break;
+        case 'inconclusive':
+          check.suspicion = verdict.suspicion;
+          check.attempts++;
+          metrics.check(pair.id, 'inconclusive');
+          break;
+        case 'drift': {
+          if (changed) break;
+          metrics.check(pair.id, 'mismatch');
+          book.confirm(
+            {
+              ...this.rows(read),
+              pair,
+              key: check.key,
+              kind: verdict.driftKind,
+              foundBy: newest !== undefined || check.origin === 'stream' ? 'stream' : check.origin,
+              firstSeenMs: check.firstSeenMs,
+              position: newest?.position ?? null,
+              committedAtMs: newest === undefined ? null : Number(this.hostUs(newest.committedAtUs) / 1000n),
+            },
+            nowMs,
+          );
+          pending.settle(check, { kind: 'drift', onPrimary: read.primaryRow !== null, onReplica: read.replicaRow !== null });
+          break;
+        }
+      }
+    }
+  }
+
+  /** Reads keys on the primary, the replica and the primary again. */
+  private async readThrice(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<(id: string) => ConfirmReads> {
+    const { primary, replica, health, hasher } = this.parts;
+    const before = await primary.readRows(pair, keys, signal);
+    health.reachable(primary.side);
+    const middle = await replica.readRows(pair, keys, signal);
+    health.reachable(replica.side);
+    const after = await primary.readRows(pair, keys, signal);
+    const hashOf = (read: RowsRead, id: string): RowHash => hashImage(hasher, read.rows.get(id)?.row ?? null);
+    return (id) => ({
+      primaryBefore: hashOf(before, id),
+      replica: hashOf(middle, id),
+      primaryAfter: hashOf(after, id),
+      primaryRow: before.rows.get(id)?.row ?? null,
+      replicaRow: middle.rows.get(id)?.row ?? null,
+      readAtUs: before.readAtUs,
+    });
+  }
+
+  /** Looks at keys now, outside the queue: what a caller of the API is told. */
+  async look(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<(id: string) => ConfirmReads> {
+    return this.readThrice(pair, keys, signal);
+  }
+
+  private async runDriftRechecks(signal: AbortSignal): Promise<void> {
+    const { book, clock, health, pending, batchKeys, replica } = this.parts;
+    while (!signal.aborted) {
+      await clock.sleep(DRIFT_LOOP_MS, signal);
+      const intervalMs = Math.max(DRIFT_RECHECK_MS, book.size() * DRIFT_RECHECK_PER_ROW_MS);
+      for (const table of book.tables()) {
+        const nowMs = clock.nowMs();
+        const due: BookedDrift[] = [];
+        for (const booked of book.all(table)) {
+          if (booked.nextCheckMs > nowMs || pending.get(table, booked.id) !== undefined) continue;
+          due.push(booked);
+          if (due.length >= Math.min(batchKeys, replica.maxKeysPerRead)) break;
+        }
+        if (due.length === 0 || signal.aborted) continue;
+        for (const booked of due) booked.nextCheckMs = nowMs + intervalMs;
+        try {
+          await this.recheckDrift(due, signal);
+        } catch (error) {
+          if (!signal.aborted) health.failed(error);
+        }
+      }
+    }
+  }
+
+  private async recheckDrift(due: readonly BookedDrift[], signal: AbortSignal): Promise<void> {
+    const { book, clock } = this.parts;
+    const pair = (due[0] as BookedDrift).pair;
+    const reads = await this.readThrice(
+      pair,
+      due.map((booked) => booked.key),
+      signal,
+    );
+    const nowMs = clock.nowMs();
+    for (const booked of due) {
+      const read = reads(booked.id);
+      if (read.primaryBefore !== read.primaryAfter) continue;
+      if (read.primaryBefore === read.replica) this.resolve(pair, booked.id, nowMs);
+      else {
+        const kind = differenceKind(read, { isEarlierVersion: (hash) => this.parts.history.has(pair.id, booked.id, hash) });
+        book.refresh(booked, { ...this.rows(read), pair, key: booked.key, kind }, nowMs);
+      }
+    }
+  }
+
+  private settleMatch(check: Check, present: boolean): void {
+    this.parts.metrics.check(check.pair.id, 'match');
+    this.parts.pending.settle(check, { kind: 'match', present });
+    this.resolve(check.pair, check.id, this.parts.clock.nowMs());
+  }
+
+  private resolve(pair: Pair, id: string, nowMs: number): void {
+    const { book, proofs } = this.parts;
+    if (book.resolve(pair.id, id, nowMs) && book.openCount(pair.id) === 0) proofs.driftGone(pair.id);
+  }
+
+  private rows(read: ConfirmReads): {
+    primaryIsOld: boolean;
+    primaryRow: Row | null;
+    replicaRow: Row | null;
+    primaryHash: RowHash;
+    replicaHash: RowHash;
+  } {
+    return {
+      primaryIsOld: this.parts.primary.side === 'old',
+      primaryRow: read.primaryRow,
+      replicaRow: read.replicaRow,
+      primaryHash: read.primaryBefore,
+      replicaHash: read.replica,
+    };
+  }
+
+  private evidence(pair: Pair): PipelineEvidence {
+    const { source, watermarks, primary } = this.parts;
+    return watermarks.evidence(source?.partitionsOf(pair, primary.side) ?? []);
+  }
+
+  private facts(check: Check, versions: readonly Version[], evidence: PipelineEvidence, newestApplied: boolean): ConfirmFacts {
+    const { history, clock, source } = this.parts;
+    const older = new Set(versions.slice(0, -1).map((version) => version.hash));
+    return {
+      newestApplied,
+      consumedThroughUs: evidence.consumedThroughUs,
+      isEarlierVersion: (hash) => older.has(hash) || history.has(check.pair.id, check.id, hash),
+      appliedThrough: (committedAtUs) => {
+        if (evidence.appliedThroughUs !== undefined) return evidence.appliedThroughUs !== null && evidence.appliedThroughUs >= committedAtUs;
+        if (source !== null && evidence.consumedThroughUs === null) return false;
+        return this.settled(committedAtUs, clock.nowUs()) && !this.stalled(check.pair, committedAtUs);
+      },
+    };
+  }
+
+  /** Whether the replica must have been given this version before it was read. */
+  private newestApplied(check: Check, version: Version, evidence: PipelineEvidence): boolean {
+    const { position } = version;
+    const applied = evidence.isApplied(position, BigInt(position.offset));
+    if (applied !== null) return applied;
+    return this.settled(version.committedAtUs, this.parts.clock.nowUs()) && !this.stalled(check.pair, version.committedAtUs);
+  }
+
+  private settled(committedAtUs: bigint, nowUs: bigint): boolean {
+    return nowUs - this.hostUs(committedAtUs) >= BigInt(this.parts.settleMs) * 1000n;
+  }
+
+  /** Whether many changes at least as new wait, and none of them was ever seen applied. */
+  private stalled(pair: Pair, committedAtUs: bigint): boolean {
+    const applied = this.newestAppliedUs(pair.id);
+    if (applied !== null && applied >= committedAtUs) return false;
+    const nowUs = this.parts.clock.nowUs();
+    let waiting = 0;
+    for (const check of this.parts.pending.checksOf(pair.id)) {
+      const newest = check.versions.at(-1);
+      if (newest === undefined || (applied !== null && newest.committedAtUs <= applied)) continue;
+      if (this.settled(newest.committedAtUs, nowUs) && ++waiting >= STALLED_CHANGES) return true;
+    }
+    return false;
+  }
+
+  /** A change was seen on the replica: its lag is known, exactly or between two reads. */
+  private sawApplied(check: Check, version: Version, found: RowRead | undefined): void {
+    const { clock, skew, replica, metrics, lag, lagBudgetMs } = this.parts;
+    const table = check.pair.id;
+    const newest = this.appliedChangeUs.get(table);
+    if (newest === undefined || version.committedAtUs > newest) this.appliedChangeUs.set(table, version.committedAtUs);
+    const committedUs = this.hostUs(version.committedAtUs);
+    const nowUs = clock.nowUs();
+    const replicaOffset = skew[replica.side].best()?.offsetUs ?? 0n;
+    const exactUs = found?.committedAtUs == null ? null : found.committedAtUs - replicaOffset;
+    const boundMs = Number(nowUs - committedUs) / 1000;
+    if (exactUs === null && check.lastMissUs === null && boundMs > LAG_BOUND_USEFUL_MS) return;
+    const lagMs = Math.max(0, exactUs === null ? boundMs : Number(exactUs - committedUs) / 1000);
+    lag.get(table)?.add(clock.nowMs(), lagMs, exactUs !== null);
+    metrics.replicationLag(table, lagMs / 1000);
+    if (lagMs > lagBudgetMs) metrics.lagBudgetBreach(table);
+  }
+
+  /** A time on the primary's clock as our clock would have shown it. */
+  private hostUs(primaryUs: bigint): bigint {
+    const { skew, primary } = this.parts;
+    return primaryUs - (skew[primary.side].best()?.offsetUs ?? 0n);
+  }
+}

@@ -1,0 +1,234 @@
+import type { NoChange, RowChange, SourceBatch, StreamPartition, TableTruncated, Undecodable } from '../domain/change.ts';
+import { partitionId } from '../domain/change.ts';
+import type { ClockSkew } from '../domain/clock-skew.ts';
+import type { Pair, Side } from '../domain/pair.ts';
+import { hashImage, unknownColumnsOf, type Hasher, type Version } from '../domain/recheck.ts';
+import { isComplete, keyId } from '../domain/row.ts';
+import type { Watermarks } from '../domain/watermarks.ts';
+import type { PendingChecks } from './pending-checks.ts';
+import type { Clock, SourceListener, StoredDeadLetter, StoredPartition, VerifyMetrics } from './ports.ts';
+import type { Proofs } from './proofs.ts';
+import type { VersionHistory } from './version-history.ts';
+
+/** How soon after its event a key is first looked at, before the table's usual lag is known. */
+const FIRST_LOOK_MS = 30;
+const FIRST_LOOK_MAX_MS = 1_000;
+/** While the queue of checks is full, its size is looked at this often. */
+const FULL_WAIT_MS = 20;
+
+export interface StreamParts {
+  readonly pairs: readonly Pair[];
+  readonly primarySide: Side;
+  readonly pending: PendingChecks;
+  readonly proofs: Proofs;
+  readonly history: VersionHistory;
+  readonly watermarks: Watermarks;
+  readonly skew: Readonly<Record<Side, ClockSkew>>;
+  readonly usualLagMs: (table: string) => number | null;
+  readonly metrics: VerifyMetrics;
+  readonly clock: Clock;
+  readonly hasher: Hasher;
+  readonly pendingMax: number;
+  readonly signal: AbortSignal;
+}
+
+/** Turns the change stream into checks; accepts no more than the queue of checks can hold. */
+export class Stream implements SourceListener {
+  private readonly parts: StreamParts;
+  private readonly resume = new Map<string, string>();
+  private deadLetters: StoredDeadLetter[] = [];
+  private consumed = 0;
+
+  constructor(parts: StreamParts) {
+    this.parts = parts;
+  }
+
+  /** Row changes consumed since the start. */
+  get changesConsumed(): number {
+    return this.consumed;
+  }
+
+  /** Goes on where the state store left off. */
+  restore(partitions: readonly StoredPartition[]): void {
+    for (const stored of partitions) {
+      const progress = this.parts.watermarks.partition(stored);
+      progress.nextOffset = BigInt(stored.nextOffset);
+      progress.watermarkUs = stored.watermarkUs;
+      progress.snapshotSinceUs = stored.snapshotInProgress ? 0n : null;
+      this.resume.set(partitionId(stored), stored.nextOffset);
+    }
+  }
+
+  resumeFrom(partitions: readonly StreamPartition[]): ReadonlyMap<string, string> {
+    const offsets = new Map<string, string>();
+    for (const partition of partitions) {
+      const offset = this.resume.get(partitionId(partition));
+      if (offset !== undefined) offsets.set(partitionId(partition), offset);
+    }
+    return offsets;
+  }
+
+  onGap(partition: StreamPartition): void {
+    const { pairs, proofs, primarySide } = this.parts;
+    for (const pair of pairs) {
+      const topic = pair.topic[primarySide];
+      if (topic === undefined || topic === partition.topic || partition.topic.startsWith('postgres:')) proofs.oweSweep(pair.id, this.primaryNowUs());
+    }
+  }
+
+  onAssigned(partitions: readonly StreamPartition[]): void {
+    for (const partition of partitions) this.parts.watermarks.partition(partition);
+  }
+
+  onRevoked(): void {
+    // Checks that are pending stay: what was consumed is accounted for by whoever writes the checkpoint.
+  }
+
+  async onBatch(batch: SourceBatch): Promise<void> {
+    const { pending, pendingMax, clock, signal, watermarks } = this.parts;
+    while (pending.size >= pendingMax && !signal.aborted) await clock.sleep(FULL_WAIT_MS, signal);
+    if (signal.aborted) return;
+    for (const record of batch.records) {
+      switch (record.type) {
+        case 'row':
+          this.onRow(batch.partition, record);
+          break;
+        case 'truncate':
+          this.onTruncate(batch.partition, record);
+          break;
+        case 'undecodable':
+          this.onUndecodable(record);
+          break;
+        case 'none':
+          this.onNoChange(record);
+          break;
+      }
+    }
+    const end = batch.endOffset === null ? null : BigInt(batch.endOffset);
+    const next = batch.completeThroughLsn ?? BigInt(batch.nextOffset);
+    this.resume.set(partitionId(batch.partition), next > BigInt(batch.nextOffset) ? next.toString() : batch.nextOffset);
+    watermarks.consumedTo(batch.partition, next, end);
+  }
+
+  /** Partitions, and dead letters since the last call, for one checkpoint. */
+  drainChanges(): { partitions: StoredPartition[]; deadLetters: StoredDeadLetter[]; undo: () => void } {
+    const deadLetters = this.deadLetters;
+    this.deadLetters = [];
+    const partitions: StoredPartition[] = [];
+    for (const progress of this.parts.watermarks.all()) {
+      const nextOffset = this.resume.get(partitionId(progress.partition));
+      if (nextOffset === undefined) continue;
+      partitions.push({
+        topic: progress.partition.topic,
+        partition: progress.partition.partition,
+        nextOffset,
+        watermarkUs: progress.watermarkUs,
+        snapshotInProgress: progress.snapshotSinceUs !== null,
+      });
+    }
+    return {
+      partitions,
+      deadLetters,
+      undo: () => {
+        this.deadLetters = [...deadLetters, ...this.deadLetters];
+      },
+    };
+  }
+
+  private onRow(partition: StreamPartition, change: RowChange): void {
+    const { metrics, primarySide } = this.parts;
+    this.consumed++;
+    metrics.changeEvent(change.pair.id, change.side, change.op);
+    if (change.side !== primarySide) this.onReplicaRow(change);
+    else if (change.op === 'snapshot') this.onSnapshotRow(partition, change);
+    else this.onPrimaryRow(partition, change);
+  }
+
+  private onPrimaryRow(partition: StreamPartition, change: RowChange): void {
+    const { history, hasher, pending, clock, watermarks } = this.parts;
+    const { pair, key, image } = change;
+    const id = keyId(key);
+    if (change.before !== null && isComplete(change.before)) history.add(pair.id, id, hashImage(hasher, change.before));
+    const version: Version = {
+      committedAtUs: change.committedAtUs,
+      lsn: change.position.lsn,
+      hash: hashImage(hasher, image),
+      unknownColumns: unknownColumnsOf(image),
+      position: change.position,
+    };
+    pending.addChange(pair, key, version, clock.nowMs(), this.firstLookMs(pair, change.committedAtUs));
+    if (version.unknownColumns.length === 0) history.add(pair.id, id, version.hash);
+    watermarks.consumedChange(partition, change.committedAtUs);
+  }
+
+  /** The first look is made when the table's changes usually have arrived. */
+  private firstLookMs(pair: Pair, committedAtUs: bigint): number {
+    const usual = Math.min(this.parts.usualLagMs(pair.id) ?? FIRST_LOOK_MS, FIRST_LOOK_MAX_MS);
+    const ageMs = Number(this.primaryNowUs() - committedAtUs) / 1000;
+    return Math.max(0, Math.min(usual, usual - ageMs));
+  }
+
+  /** Snapshot rows are proven by the sweep; here they only tell a version that the replica may hold. */
+  private onSnapshotRow(partition: StreamPartition, change: RowChange): void {
+    const { history, hasher, watermarks, proofs } = this.parts;
+    if (change.image !== null && isComplete(change.image)) history.add(change.pair.id, keyId(change.key), hashImage(hasher, change.image));
+    if (change.snapshot === 'incremental') return;
+    const progress = watermarks.partition(partition);
+    const repeated = progress.snapshotSinceUs === null && progress.watermarkUs !== null;
+    watermarks.consumedSnapshot(partition, change.snapshot === 'initial_last');
+    // A snapshot after streaming means that the connector began anew: changes in between may have made no event.
+    if (repeated && change.snapshot === 'initial') proofs.oweSweep(change.pair.id, this.primaryNowUs());
+  }
+
+  /** A write on the replica that is not the newest known version of its row is looked into. */
+  private onReplicaRow(change: RowChange): void {
+    const { pending, history, hasher, clock } = this.parts;
+    if (change.op === 'snapshot') return;
+    const id = keyId(change.key);
+    if (pending.get(change.pair.id, id) !== undefined) return;
+    const hash = hashImage(hasher, change.image);
+    if (hash !== null && history.has(change.pair.id, id, hash)) return;
+    pending.suspect(change.pair, change.key, 'stream', clock.nowMs(), null);
+  }
+
+  private onTruncate(partition: StreamPartition, change: TableTruncated): void {
+    const { pending, proofs, metrics, primarySide, watermarks, clock } = this.parts;
+    metrics.changeEvent(change.pair.id, change.side, 'truncate');
+    if (change.side !== primarySide) return;
+    proofs.oweSweep(change.pair.id, change.committedAtUs);
+    const version: Version = {
+      committedAtUs: change.committedAtUs,
+      lsn: change.position.lsn,
+      hash: null,
+      unknownColumns: [],
+      position: change.position,
+    };
+    for (const check of [...pending.checksOf(change.pair.id)]) pending.addChange(change.pair, check.key, version, clock.nowMs(), FIRST_LOOK_MS);
+    watermarks.consumedChange(partition, change.committedAtUs);
+  }
+
+  private onUndecodable(record: Undecodable): void {
+    const { metrics, proofs, clock } = this.parts;
+    metrics.deadLetter(record.position.topic, record.reason);
+    this.deadLetters.push({
+      table: record.pair.id,
+      position: record.position,
+      reason: record.reason,
+      message: record.message,
+      rawKey: record.rawKey,
+      rawValue: record.rawValue,
+      atMs: clock.nowMs(),
+    });
+    proofs.get(record.pair.id).deadLetters++;
+    proofs.oweSweep(record.pair.id, this.primaryNowUs());
+  }
+
+  private onNoChange(_record: NoChange): void {
+    // Heartbeats, tombstones and the like: the batch's offset is all they move.
+  }
+
+  private primaryNowUs(): bigint {
+    const { clock, skew, primarySide } = this.parts;
+    return clock.nowUs() + (skew[primarySide].best()?.offsetUs ?? 0n);
+  }
+}

@@ -1,0 +1,37 @@
+import type { RowHash } from '../domain/recheck.ts';
+import type { KeyId } from '../domain/row.ts';
+
+/** Versions remembered of one key: enough to name a lost update of a row that changes often. */
+const VERSIONS_PER_KEY = 4;
+
+/** Row hashes that keys are known to have had, the least recently changed forgotten first. */
+export class VersionHistory {
+  private readonly keysMax: number;
+  private readonly versions = new Map<string, bigint[]>();
+
+  constructor(keysMax: number) {
+    this.keysMax = keysMax;
+  }
+
+  add(table: string, key: KeyId, hash: RowHash): void {
+    if (hash === null) return;
+    const id = `${table}\u0000${key}`;
+    const known = this.versions.get(id);
+    if (known !== undefined) {
+      this.versions.delete(id);
+      if (known.at(-1) !== hash) known.push(hash);
+      if (known.length > VERSIONS_PER_KEY) known.shift();
+      this.versions.set(id, known);
+      return;
+    }
+    this.versions.set(id, [hash]);
+    if (this.versions.size > this.keysMax) {
+      const oldest = this.versions.keys().next();
+      if (oldest.done !== true) this.versions.delete(oldest.value);
+    }
+  }
+
+  has(table: string, key: KeyId, hash: bigint): boolean {
+    return this.versions.get(`${table}\u0000${key}`)?.includes(hash) === true;
+  }
+}
