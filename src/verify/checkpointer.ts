@@ -73,7 +73,9 @@ export class Checkpointer {
       for (const undone of [offsets, checks, drift, tables]) undone.undo();
       throw error;
     }
-    await source?.acknowledge(new Map(offsets.partitions.map((stored) => [partitionId(stored), stored.nextOffset])));
+    const accounted = new Map(offsets.partitions.map((stored) => [partitionId(stored), stored.nextOffset]));
+    // The state store has the offsets; telling the source is for others to see and may fail.
+    await source?.acknowledge(accounted).catch((error: unknown) => this.parts.health.raise('stream_unreachable', rootMessage(error)));
   }
 
   private async pause(signal: AbortSignal): Promise<void> {

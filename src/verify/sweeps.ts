@@ -1,0 +1,383 @@
+import pLimit from 'p-limit';
+import { LockstepError, rootMessage } from '../domain/errors.ts';
+import type { Pair, Side } from '../domain/pair.ts';
+import type { ClockSkew } from '../domain/clock-skew.ts';
+import type { RowKey } from '../domain/row.ts';
+import type { Sweep, SweepStatus, SweepTableProgress } from '../domain/status.ts';
+import type { DriftBook } from './drift-book.ts';
+import type { CheckEnd, PendingChecks } from './pending-checks.ts';
+import type { Clock, KeyRange, StoredSweep, StoredSweepTable, VerifyMetrics, VerifyStore } from './ports.ts';
+import type { Proofs } from './proofs.ts';
+import { digestBoth, locate, sameDigest, type Sides } from './sweep-compare.ts';
+
+/** Rows of a chunk where `sweep.chunk_rows` is `auto`. */
+export const CHUNK_ROWS = 10_000;
+/** Suspects that may wait for their recheck before the sweep pauses. */
+const SUSPECTS_MAX = 10_000;
+const SUSPECTS_WAIT_MS = 50;
+/** Progress is stored this often. */
+const SAVE_MS = 2_000;
+/** A chunk is tried this often before the table's sweep fails. */
+const CHUNK_TRIES = 5;
+const CHUNK_RETRY_MS = 1_000;
+/** Sweeps shown by REST from memory. */
+const KEPT_SWEEPS = 20;
+
+export interface SweepsParts {
+  readonly pairs: readonly Pair[];
+  readonly sides: Sides;
+  readonly primarySide: Side;
+  readonly pending: PendingChecks;
+  readonly book: DriftBook;
+  readonly proofs: Proofs;
+  readonly skew: Readonly<Record<Side, ClockSkew>>;
+  readonly store: Pick<VerifyStore, 'saveSweep' | 'unfinishedSweep'>;
+  readonly metrics: VerifyMetrics;
+  readonly clock: Clock;
+  readonly chunkRows: number;
+  readonly concurrency: number;
+  /** 0: unlimited. */
+  readonly maxRowsPerSecond: number;
+  readonly makeId: () => string;
+  readonly strategyReason: string;
+  onProgress?(progress: SweepTableProgress, estimatedRows: bigint): void;
+}
+
+/** A table's sweep under way. */
+interface TableSweep {
+  readonly pair: Pair;
+  status: SweepStatus;
+  estimatedRows: bigint;
+  chunksDone: number;
+  chunksDiffering: number;
+  oldRows: bigint;
+  newRows: bigint;
+  suspects: number;
+  waiting: number;
+  drift: number;
+  startedAtMs: number;
+  startedAtUs: bigint;
+  endedAtMs: number | null;
+  resumeFrom: RowKey | null;
+  walked: bigint;
+  error: string | null;
+}
+
+interface RunningSweep {
+  readonly id: string;
+  readonly startedAtMs: number;
+  endedAtMs: number | null;
+  status: SweepStatus;
+  readonly tables: TableSweep[];
+  readonly cancel: AbortController;
+}
+
+/** Full passes over the pairs, one at a time: digests on both sides, differing chunks split down to rows. */
+export class Sweeps {
+  private readonly parts: SweepsParts;
+  private running: RunningSweep | null = null;
+  private readonly ended: RunningSweep[] = [];
+  private savedAtMs = 0;
+
+  constructor(parts: SweepsParts) {
+    this.parts = parts;
+  }
+
+  /** The sweep under way, or null. */
+  current(): Sweep | null {
+    return this.running === null ? null : describe(this.running, this.parts.strategyReason);
+  }
+
+  /** This table's part in the sweep under way or the last one that had it. */
+  progressOf(table: string): SweepTableProgress | null {
+    for (const sweep of this.running === null ? this.ended : [this.running, ...this.ended]) {
+      const part = sweep.tables.find((candidate) => candidate.pair.id === table);
+      if (part !== undefined) return describeTable(part, this.parts.strategyReason);
+    }
+    return null;
+  }
+
+  /** Begins a sweep of these tables; null when one is under way. The sweep goes on after this returns. */
+  start(tables: readonly string[], signal: AbortSignal): { sweep: Sweep; done: Promise<Sweep> } | null {
+    if (this.running !== null) return null;
+    const nowMs = this.parts.clock.nowMs();
+    const sweep: RunningSweep = {
+      id: this.parts.makeId(),
+      startedAtMs: nowMs,
+      endedAtMs: null,
+      status: 'running',
+      tables: this.parts.pairs.filter((pair) => tables.includes(pair.id)).map((pair) => fresh(pair, nowMs)),
+      cancel: new AbortController(),
+    };
+    return { sweep: describe(sweep, this.parts.strategyReason), done: this.run(sweep, signal) };
+  }
+
+  /** Goes on with a sweep that a stop interrupted; null when there is none. */
+  async resume(signal: AbortSignal): Promise<Promise<Sweep> | null> {
+    const stored = await this.parts.store.unfinishedSweep();
+    if (stored === null || this.running !== null) return null;
+    const tables = stored.tables.flatMap((table) => {
+      const pair = this.parts.pairs.find((candidate) => candidate.id === table.table);
+      return pair === undefined ? [] : [restore(pair, table)];
+    });
+    return this.run(
+      { id: stored.id, startedAtMs: stored.startedAtMs, endedAtMs: null, status: 'running', tables, cancel: new AbortController() },
+      signal,
+    );
+  }
+
+  /** Stops the sweep under way; false where it is not this one. */
+  cancel(id: string): boolean {
+    if (this.running?.id !== id) return false;
+    this.running.cancel.abort();
+    return true;
+  }
+
+  private async run(sweep: RunningSweep, stop: AbortSignal): Promise<Sweep> {
+    this.running = sweep;
+    const signal = AbortSignal.any([stop, sweep.cancel.signal]);
+    try {
+      for (const table of sweep.tables) {
+        if (table.status !== 'running' && table.status !== 'settling') continue;
+        try {
+          await this.runTable(sweep, table, signal);
+        } catch (error) {
+          if (signal.aborted) break;
+          table.status = 'failed';
+          table.error = error instanceof LockstepError ? error.message : rootMessage(error);
+          table.endedAtMs = this.parts.clock.nowMs();
+        }
+      }
+      if (stop.aborted) return describe(sweep, this.parts.strategyReason);
+      const failed = sweep.tables.some((table) => table.status === 'failed');
+      sweep.status = sweep.cancel.signal.aborted ? 'cancelled' : failed ? 'failed' : 'done';
+      for (const table of sweep.tables) {
+        if (table.status !== 'done' && table.status !== 'failed') table.status = 'cancelled';
+        table.endedAtMs ??= this.parts.clock.nowMs();
+      }
+      sweep.endedAtMs = this.parts.clock.nowMs();
+      await this.save(sweep, true);
+      return describe(sweep, this.parts.strategyReason);
+    } finally {
+      this.running = null;
+      this.ended.unshift(sweep);
+      this.ended.length = Math.min(this.ended.length, KEPT_SWEEPS);
+    }
+  }
+
+  private async runTable(sweep: RunningSweep, table: TableSweep, signal: AbortSignal): Promise<void> {
+    const { clock, proofs, book, skew, primarySide, sides, concurrency, chunkRows } = this.parts;
+    const primary = sides[primarySide];
+    table.estimatedRows = await primary.estimateRows(table.pair, signal);
+    if (table.startedAtUs === 0n) {
+      table.startedAtMs = clock.nowMs();
+      table.startedAtUs = clock.nowUs() + (skew[primarySide].best()?.offsetUs ?? 0n);
+    }
+    this.adoptWaiting(table);
+    if (table.status === 'running') {
+      const limit = pLimit(concurrency);
+      const chunks = new Set<Promise<void>>();
+      const finished: { to: RowKey | null; done: boolean }[] = [];
+      const failure = new AbortController();
+      const chunkSignal = AbortSignal.any([signal, failure.signal]);
+      let from = table.resumeFrom;
+      const startedMs = clock.nowMs();
+      for (;;) {
+        await this.throttle(table, startedMs, chunkSignal);
+        const to = await this.parts.sides.old.keyAfter(table.pair, { from, to: null }, chunkRows, chunkSignal);
+        const range = { from, to };
+        const entry = { to, done: false };
+        finished.push(entry);
+        const chunk = limit(() => this.runChunk(table, range, chunkSignal))
+          .then(() => {
+            entry.done = true;
+            while (finished[0]?.done === true && finished[0].to !== null) table.resumeFrom = (finished.shift() as { to: RowKey }).to;
+            return this.save(sweep, false);
+          })
+          .finally(() => chunks.delete(chunk));
+        chunk.catch((error: unknown) => failure.abort(error));
+        chunks.add(chunk);
+        if (chunks.size >= concurrency) await Promise.race(chunks);
+        table.walked += BigInt(chunkRows);
+        if (to === null) break;
+        from = to;
+      }
+      await Promise.all(chunks);
+      table.status = 'settling';
+      await this.save(sweep, true);
+    }
+    while (table.waiting > 0 && !signal.aborted) await clock.sleep(SUSPECTS_WAIT_MS, signal);
+    signal.throwIfAborted();
+    table.status = 'done';
+    table.endedAtMs = clock.nowMs();
+    proofs.sweepEnded(table.pair.id, {
+      startedAtUs: table.startedAtUs,
+      endedAtMs: table.endedAtMs,
+      clean: book.openCount(table.pair.id) === 0,
+      oldRows: table.oldRows,
+      newRows: table.newRows,
+    });
+    this.parts.onProgress?.(describeTable(table, this.parts.strategyReason), table.estimatedRows);
+  }
+
+  private async runChunk(table: TableSweep, range: KeyRange, signal: AbortSignal): Promise<void> {
+    const { sides, metrics, clock } = this.parts;
+    const { pair } = table;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const digests = await digestBoth(sides, pair, range, signal);
+        const equal = sameDigest(...digests);
+        if (equal) {
+          table.oldRows += digests[0].rows;
+          table.newRows += digests[1].rows;
+        } else {
+          for await (const found of locate(sides, pair, range, digests, signal)) {
+            table.oldRows += found.equalRows;
+            table.newRows += found.equalRows;
+            for (const key of found.suspects) await this.suspect(table, key, signal);
+          }
+          table.chunksDiffering++;
+        }
+        table.chunksDone++;
+        metrics.sweepChunk(pair.id, equal ? 'equal' : 'differing');
+        metrics.sweepRows(pair.id, 'old', digests[0].rows);
+        metrics.sweepRows(pair.id, 'new', digests[1].rows);
+        this.parts.onProgress?.(describeTable(table, this.parts.strategyReason), table.estimatedRows);
+        return;
+      } catch (error) {
+        const final = error instanceof LockstepError && error.retry === 'final';
+        if (signal.aborted || final || attempt >= CHUNK_TRIES) throw error;
+        await clock.sleep(CHUNK_RETRY_MS * attempt, signal);
+      }
+    }
+  }
+
+  /** Hands a key to the recheck; waits while too many wait for theirs. */
+  private async suspect(table: TableSweep, key: RowKey, signal: AbortSignal): Promise<void> {
+    const { pending, clock } = this.parts;
+    while (table.waiting >= SUSPECTS_MAX && !signal.aborted) await clock.sleep(SUSPECTS_WAIT_MS, signal);
+    signal.throwIfAborted();
+    table.suspects++;
+    table.waiting++;
+    pending.suspect(table.pair, key, 'sweep', clock.nowMs(), (end) => this.suspectEnded(table, end));
+  }
+
+  private suspectEnded(table: TableSweep, end: CheckEnd): void {
+    table.waiting--;
+    const primaryIsOld = this.parts.primarySide === 'old';
+    switch (end.kind) {
+      case 'match':
+        if (end.present) {
+          table.oldRows++;
+          table.newRows++;
+        }
+        break;
+      case 'drift':
+        table.drift++;
+        if (primaryIsOld ? end.onPrimary : end.onReplica) table.oldRows++;
+        if (primaryIsOld ? end.onReplica : end.onPrimary) table.newRows++;
+        break;
+    }
+  }
+
+  /** After a restart: rechecks that the interrupted sweep had asked for are waited for again. */
+  private adoptWaiting(table: TableSweep): void {
+    if (table.resumeFrom === null && table.status === 'running') return;
+    for (const check of this.parts.pending.checksOf(table.pair.id)) {
+      if (check.origin !== 'sweep' || check.waiters.length > 0) continue;
+      table.waiting++;
+      check.waiters = [(end) => this.suspectEnded(table, end)];
+    }
+  }
+
+  private async throttle(table: TableSweep, startedMs: number, signal: AbortSignal): Promise<void> {
+    const { maxRowsPerSecond, clock } = this.parts;
+    if (maxRowsPerSecond <= 0) return;
+    const aheadMs = (Number(table.walked) / maxRowsPerSecond) * 1000 - (clock.nowMs() - startedMs);
+    if (aheadMs > 0) await clock.sleep(aheadMs, signal);
+  }
+
+  private async save(sweep: RunningSweep, always: boolean): Promise<void> {
+    const nowMs = this.parts.clock.nowMs();
+    if (!always && nowMs - this.savedAtMs < SAVE_MS) return;
+    this.savedAtMs = nowMs;
+    const described = describe(sweep, this.parts.strategyReason);
+    const stored: StoredSweep = {
+      ...described,
+      tables: described.tables.map((progress, index): StoredSweepTable => {
+        const table = sweep.tables[index] as TableSweep;
+        return { ...progress, startedAtUs: table.startedAtUs, resumeFrom: table.resumeFrom };
+      }),
+    };
+    await this.parts.store.saveSweep(stored);
+  }
+}
+
+function fresh(pair: Pair, nowMs: number): TableSweep {
+  return {
+    pair,
+    status: 'running',
+    estimatedRows: 0n,
+    chunksDone: 0,
+    chunksDiffering: 0,
+    oldRows: 0n,
+    newRows: 0n,
+    suspects: 0,
+    waiting: 0,
+    drift: 0,
+    startedAtMs: nowMs,
+    startedAtUs: 0n,
+    endedAtMs: null,
+    resumeFrom: null,
+    walked: 0n,
+    error: null,
+  };
+}
+
+function restore(pair: Pair, stored: StoredSweepTable): TableSweep {
+  return {
+    ...fresh(pair, stored.startedAtMs),
+    status: stored.status,
+    chunksDone: stored.chunksDone,
+    chunksDiffering: stored.chunksDiffering,
+    oldRows: BigInt(stored.rows.old),
+    newRows: BigInt(stored.rows.new),
+    suspects: stored.suspects,
+    drift: stored.drift,
+    startedAtUs: stored.startedAtUs,
+    endedAtMs: stored.endedAtMs,
+    resumeFrom: stored.resumeFrom,
+    error: stored.error,
+  };
+}
+
+function describe(sweep: RunningSweep, strategyReason: string): Sweep {
+  return {
+    id: sweep.id,
+    status: sweep.status,
+    startedAtMs: sweep.startedAtMs,
+    endedAtMs: sweep.endedAtMs,
+    tables: sweep.tables.map((table) => describeTable(table, strategyReason)),
+  };
+}
+
+function describeTable(table: TableSweep, strategyReason: string): SweepTableProgress {
+  const over = table.status === 'done' || table.status === 'settling';
+  const estimated = Number(table.estimatedRows);
+  const ratio = over ? 1 : estimated <= 0 ? 0 : Math.min(0.99, Number(table.oldRows) / estimated);
+  return {
+    table: table.pair.id,
+    status: table.status,
+    strategy: 'portable',
+    strategyReason,
+    progressRatio: ratio,
+    chunksDone: table.chunksDone,
+    chunksDiffering: table.chunksDiffering,
+    rows: { old: table.oldRows.toString(), new: table.newRows.toString() },
+    suspects: table.suspects,
+    drift: table.drift,
+    startedAtMs: table.startedAtMs,
+    endedAtMs: table.endedAtMs,
+    error: table.error,
+  };
+}
