@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto';
+import { isJsonObject, JsonNumber } from '../../domain/json.ts';
+import type { ExactJson } from '../../domain/json.ts';
+
+/** What Debezium writes for a value that the database's log left out (`unavailable.value.placeholder`). */
+export const DEFAULT_PLACEHOLDER = '__debezium_unavailable_value';
+
+/** Recognises the forms that the placeholder takes in columns of different types. */
+export class Placeholder {
+  readonly #texts: ReadonlySet<string>;
+  readonly #integers: readonly string[];
+
+  constructor(text: string = DEFAULT_PLACEHOLDER) {
+    const bytes = Buffer.from(text, 'utf8');
+    // As Java's UUID.nameUUIDFromBytes: MD5 with version and variant set.
+    const uuid = createHash('md5').update(bytes).digest();
+    uuid[6] = ((uuid[6] as number) & 0x0f) | 0x30;
+    uuid[8] = ((uuid[8] as number) & 0x3f) | 0x80;
+    const hex = uuid.toString('hex');
+    this.#texts = new Set([
+      text,
+      bytes.toString('base64'),
+      bytes.toString('base64url'),
+      // Java's URL-safe encoder pads, Node's does not.
+      bytes.toString('base64').replaceAll('+', '-').replaceAll('/', '_'),
+      bytes.toString('hex'),
+      `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`,
+      JSON.stringify({ [text]: text }),
+    ]);
+    // Integer arrays carry the placeholder's bytes, one an element.
+    this.#integers = [...bytes].map(String);
+  }
+
+  /** Whether `value` stands for one that the event does not carry. */
+  matches(value: ExactJson): boolean {
+    if (typeof value === 'string') return this.#texts.has(value);
+    if (typeof value !== 'object' || value === null) return false;
+    if (Array.isArray(value)) {
+      const array = value as readonly ExactJson[];
+      if (array.length === 1) return typeof array[0] === 'string' && this.#texts.has(array[0]);
+      return (
+        array.length === this.#integers.length &&
+        array.every((item, index) => item instanceof JsonNumber && item.text === this.#integers[index])
+      );
+    }
+    if (!isJsonObject(value)) return false;
+    const names = Object.keys(value);
+    return names.length === 1 && this.#texts.has(names[0] as string);
+  }
+}
