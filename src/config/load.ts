@@ -11,6 +11,9 @@ import { keepsToSchema, validateTree } from './validate.ts';
 import { readYaml } from './yaml.ts';
 import type { Environment } from './yaml.ts';
 
+/** Looked for in the working folder where no other is named. */
+export const DEFAULT_CONFIG_FILE = 'lockstep.yaml';
+
 export interface ConfigSources {
   /** Path of the YAML file. */
   readonly file: string;

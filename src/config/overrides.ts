@@ -10,7 +10,7 @@ const PREFIX = 'LOCKSTEP_';
 const LEVELS = '__';
 
 /** Variables of ours that are no configuration keys. */
-const OTHER_VARIABLES: readonly string[] = ['debug', 'token', 'config'];
+const OTHER_VARIABLES: readonly string[] = ['debug', 'token'];
 
 /**
  * Lays environment variables over `tree`: `LOCKSTEP_DATABASES__OLD__URL` sets `databases.old.url`. A name without `__`

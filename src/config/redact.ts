@@ -71,7 +71,7 @@ export function redactUrl(text: string): string {
   if (!URL.canParse(text)) return REDACTED;
   const url = new URL(text);
   if (url.password !== '') url.password = REDACTED;
-  for (const name of [...url.searchParams.keys()]) {
+  for (const name of new Set(url.searchParams.keys())) {
     if (/pass|secret|token/i.test(name)) url.searchParams.set(name, REDACTED);
   }
   return url.toString();

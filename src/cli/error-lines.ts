@@ -1,0 +1,35 @@
+import { ConfigError, problemLine } from '../config/problems.ts';
+import { LockstepError, rootMessage } from '../domain/errors.ts';
+
+/**
+ * What stderr shows of an error: one line saying what and about what, a hint where there is one; of a configuration
+ * one line for each problem. With `debug` the stack as well. Passwords inside URLs are blotted out.
+ */
+export function errorLines(error: unknown, debug: boolean): string[] {
+  const lines = describe(error).map(withoutPasswords);
+  if (debug && error instanceof Error && error.stack !== undefined) lines.push(withoutPasswords(error.stack));
+  return lines;
+}
+
+/** `text` with the passwords of URLs in it as `***`. */
+export function withoutPasswords(text: string): string {
+  return text.replaceAll(/(\w:\/\/[^\s:/@]*:)[^\s/@]+@/g, '$1***@');
+}
+
+function describe(error: unknown): string[] {
+  if (error instanceof ConfigError) return error.problems.map((problem) => `error: ${oneLine(problemLine(problem))}`);
+  if (error instanceof LockstepError) {
+    const root = rootMessage(error);
+    const message = error.message.includes(root) ? error.message : `${error.message}: ${root}`;
+    const about = Object.entries(error.about)
+      .map(([key, value]) => `${key} ${value}`)
+      .join(', ');
+    const line = `error: ${oneLine(message)}${about === '' ? '' : ` (${about})`}`;
+    return error.hint === null ? [line] : [line, `hint: ${oneLine(error.hint)}`];
+  }
+  return [`error: ${oneLine(rootMessage(error))}`, 'hint: this was not expected; LOCKSTEP_DEBUG=1 shows where it came from'];
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s*\n\s*/g, '; ').trim();
+}

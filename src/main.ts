@@ -1,0 +1,47 @@
+#!/usr/bin/env node
+import { errorLines } from './cli/error-lines.ts';
+import { runCommandLine } from './cli/program.ts';
+
+/** An orderly stop takes at most this long; then the process ends as it is, and the state store makes up for it. */
+const STOP_GRACE_MS = 30_000;
+
+const EXIT_ERROR = 2;
+
+const stop = new AbortController();
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    if (stop.signal.aborted) {
+      process.stderr.write(`${signal} again: stopping at once\n`);
+      process.exit(EXIT_ERROR);
+    }
+    stop.abort();
+    setTimeout(() => {
+      process.stderr.write(`error: not stopped after ${STOP_GRACE_MS / 1000} s; stopping at once\n`);
+      process.exit(EXIT_ERROR);
+    }, STOP_GRACE_MS).unref();
+  });
+}
+
+for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+  process.on(event, (error: unknown) => {
+    for (const line of errorLines(error, process.env['LOCKSTEP_DEBUG'] === '1')) process.stderr.write(`${line}\n`);
+    process.exit(EXIT_ERROR);
+  });
+}
+
+// Whoever reads may stop early (`| head`): the work goes on, and the exit code still tells.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
+const code = await runCommandLine(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  signal: stop.signal,
+  application: () => import('./app.ts'),
+});
+process.exit(code === 0 ? (process.exitCode ?? 0) : code);
