@@ -1,0 +1,80 @@
+import type { Pair, Side } from '../domain/pair.ts';
+import type { Watermarks } from '../domain/watermarks.ts';
+import { partitionId } from '../domain/change.ts';
+import type { ChangeSource, Clock } from './ports.ts';
+import type { Proofs } from './proofs.ts';
+import type { Sweeps } from './sweeps.ts';
+
+/** The schedule is looked at this often. */
+const LOOK_MS = 500;
+/** A table whose sweep was just tried is not tried again sooner. */
+const RETRY_MS = 15_000;
+
+export interface SweepScheduleParts {
+  readonly pairs: readonly Pair[];
+  readonly primarySide: Side;
+  readonly sweeps: Sweeps;
+  readonly proofs: Proofs;
+  readonly watermarks: Watermarks;
+  readonly source: Pick<ChangeSource, 'partitionsOf'>;
+  readonly clock: Clock;
+  /** null: only the sweeps that verified-through needs, and those asked for. */
+  readonly everyMs: number | null;
+}
+
+/** Begins the sweeps that nobody asks for: the first, those owed, and the regular ones. */
+export class SweepSchedule {
+  private readonly parts: SweepScheduleParts;
+  private readonly triedAtMs = new Map<string, number>();
+
+  constructor(parts: SweepScheduleParts) {
+    this.parts = parts;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { sweeps, clock } = this.parts;
+    await (await sweeps.resume(signal));
+    while (!signal.aborted) {
+      const due = this.due();
+      if (due.length > 0) {
+        const nowMs = clock.nowMs();
+        const begun = sweeps.start(due, signal);
+        if (begun !== null) {
+          for (const table of due) this.triedAtMs.set(table, nowMs);
+          await begun.done;
+        }
+      }
+      await clock.sleep(LOOK_MS, signal);
+    }
+  }
+
+  /** Tables whose sweep is due and whose stream is far enough for one. */
+  private due(): string[] {
+    const { pairs, proofs, clock, everyMs } = this.parts;
+    const nowMs = clock.nowMs();
+    return pairs
+      .filter((pair) => {
+        const proof = proofs.get(pair.id);
+        const owed = proof.provenSinceUs === null || proof.sweepOwedSinceUs !== null;
+        const tried = this.triedAtMs.get(pair.id);
+        if (owed && (tried === undefined || nowMs - tried >= RETRY_MS)) return this.ready(pair);
+        const regular = everyMs !== null && nowMs - Math.max(proof.lastSweepEndedMs ?? 0, tried ?? 0) >= everyMs;
+        return regular && this.ready(pair);
+      })
+      .map((pair) => pair.id);
+  }
+
+  /** A table is not swept while its rows are still being copied for the first time. */
+  private ready(pair: Pair): boolean {
+    const { source, watermarks, primarySide } = this.parts;
+    const partitions = source.partitionsOf(pair, primarySide);
+    if (partitions.length === 0 || watermarks.snapshotInProgress(partitions)) return false;
+    return partitions.every((partition) => {
+      for (const progress of watermarks.all()) {
+        if (partitionId(progress.partition) !== partitionId(partition)) continue;
+        return progress.watermarkUs !== null || (progress.endOffset !== null && progress.nextOffset >= progress.endOffset);
+      }
+      return false;
+    });
+  }
+}

@@ -1,0 +1,217 @@
+import type { ClockSkew } from '../domain/clock-skew.ts';
+import type { Drift } from '../domain/drift.ts';
+import { evaluateGate } from '../domain/gate-policy.ts';
+import type { GateEvidence, GatePolicy, GateReport, Phase } from '../domain/gate.ts';
+import type { LagWindow } from '../domain/lag-window.ts';
+import type { Pair, Side } from '../domain/pair.ts';
+import { differingColumns, keyId, type RowKey } from '../domain/row.ts';
+import type { Sampler } from '../domain/samples.ts';
+import type { LagFigures, RowCheckResult, Summary, TableStatus } from '../domain/status.ts';
+import type { Watermarks } from '../domain/watermarks.ts';
+import type { DriftBook } from './drift-book.ts';
+import type { Health } from './health.ts';
+import type { PendingChecks } from './pending-checks.ts';
+import type { Clock } from './ports.ts';
+import type { Proofs, TableProof } from './proofs.ts';
+import type { Rechecker } from './rechecker.ts';
+import type { Sweeps } from './sweeps.ts';
+
+/** A key that moved under this many confirm steps in a row is shown as hot. */
+const HOT_ROUNDS = 3;
+/** A key that never rested through this many is shown as unverifiable. */
+const UNVERIFIABLE_ROUNDS = 40;
+
+export interface VerificationParts {
+  readonly migration: string;
+  readonly phase: Phase;
+  readonly primarySide: Side;
+  readonly pairs: readonly Pair[];
+  readonly findings: ReadonlyMap<string, readonly string[]>;
+  readonly pending: PendingChecks;
+  readonly book: DriftBook;
+  readonly proofs: Proofs;
+  readonly watermarks: Watermarks;
+  readonly rechecker: Rechecker;
+  readonly sweeps: Sweeps;
+  readonly sampler: Sampler;
+  readonly lag: ReadonlyMap<string, LagWindow>;
+  readonly skew: Readonly<Record<Side, ClockSkew>>;
+  readonly health: Health;
+  readonly clock: Clock;
+  readonly gate: Readonly<Record<Phase, GatePolicy>>;
+  readonly lagWindowMs: number;
+  /** One stream in commit order has no count of messages to be behind by. */
+  readonly countsMessages: boolean;
+}
+
+/** What verification knows at this moment, and what may be asked of it. */
+export class Verification {
+  private readonly parts: VerificationParts;
+
+  constructor(parts: VerificationParts) {
+    this.parts = parts;
+  }
+
+  pair(table: string): Pair | null {
+    return this.parts.pairs.find((pair) => pair.id === table) ?? null;
+  }
+
+  tableStatus(pair: Pair): TableStatus {
+    const { proofs, pending, book, sweeps, findings } = this.parts;
+    const proof = proofs.get(pair.id);
+    const sweep = sweeps.progressOf(pair.id);
+    let hotKeys = 0;
+    let unverifiable = 0;
+    let oldestUs: bigint | null = null;
+    for (const check of pending.checksOf(pair.id)) {
+      if (check.hotRounds >= UNVERIFIABLE_ROUNDS) unverifiable++;
+      else if (check.hotRounds >= HOT_ROUNDS) hotKeys++;
+      const first = check.versions[0];
+      if (first !== undefined && (oldestUs === null || first.committedAtUs < oldestUs)) oldestUs = first.committedAtUs;
+    }
+    const oldestPendingMs = oldestUs === null ? null : this.hostMs(oldestUs);
+    return {
+      table: pair.id,
+      newTable: `${pair.new.schema}.${pair.new.name}`,
+      key: pair.key.map((index) => pair.columns[index]?.name ?? ''),
+      rows: { old: proof.oldRows?.toString() ?? null, new: proof.newRows?.toString() ?? null },
+      rowCountDelta: proof.oldRows === null || proof.newRows === null ? null : (proof.newRows - proof.oldRows).toString(),
+      verifiedThroughMs: proof.verifiedThroughUs === null ? null : this.hostMs(proof.verifiedThroughUs),
+      verifiedThroughHeldBy: proof.heldBy,
+      lag: this.lagFigures(pair, null, oldestPendingMs),
+      pendingChecks: pending.tableSize(pair.id),
+      oldestPendingMs,
+      hotKeys,
+      unverifiable,
+      drift: book.openByKind(pair.id),
+      deadLetters: proof.deadLetters,
+      lastCleanSweepMs: proof.lastCleanSweepMs,
+      lastSweepEndedMs: proof.lastSweepEndedMs,
+      sweep,
+      strategy: sweep?.strategy ?? null,
+      schemaFindings: (findings.get(pair.id) ?? []).map((message) => ({ severity: 'info' as const, message })),
+    };
+  }
+
+  /** Lag of a table over a window; the present lag counts what is still on its way. */
+  lagFigures(pair: Pair, windowMs: number | null, oldestPendingMs: number | null): LagFigures {
+    const nowMs = this.parts.clock.nowMs();
+    const figures = (this.parts.lag.get(pair.id) as LagWindow).figures(nowMs, windowMs ?? this.parts.lagWindowMs);
+    if (oldestPendingMs === null) return figures;
+    return { ...figures, currentMs: Math.max(figures.currentMs ?? 0, nowMs - oldestPendingMs) };
+  }
+
+  summary(): Summary {
+    const { pairs, migration, phase, primarySide, health, clock, skew, book } = this.parts;
+    const tables = pairs.map((pair) => this.tableStatus(pair));
+    let verifiedThroughMs: number | null = tables.length === 0 ? null : Number.POSITIVE_INFINITY;
+    for (const table of tables) {
+      verifiedThroughMs =
+        verifiedThroughMs === null || table.verifiedThroughMs === null ? null : Math.min(verifiedThroughMs, table.verifiedThroughMs);
+    }
+    const skewOf = (side: Side): { offsetMs: number; boundMs: number } | null => {
+      const best = skew[side].best();
+      return best === null ? null : { offsetMs: Number(best.offsetUs) / 1000, boundMs: Number(best.boundUs) / 1000 };
+    };
+    return {
+      migration,
+      phase,
+      primary: primarySide,
+      verifiedThroughMs,
+      verifiedLagMs: verifiedThroughMs === null ? null : Math.max(0, clock.nowMs() - verifiedThroughMs),
+      pipeline: health.all(),
+      gate: this.gate(null),
+      openDrift: pairs.reduce((sum, pair) => sum + book.openCount(pair.id), 0),
+      clockSkewMs: { old: skewOf('old'), new: skewOf('new') },
+      tables,
+      consumerLag: this.consumerLag(),
+    };
+  }
+
+  /** The gate's verdict for a phase; null is the present one. */
+  gate(phase: Phase | null): GateReport {
+    const { parts } = this;
+    const asked = phase ?? parts.phase;
+    const evidence: GateEvidence = {
+      tables: parts.pairs.map((pair) => this.tableEvidence(pair, parts.proofs.get(pair.id))),
+      pipeline: parts.health.all().map((status) => ({ code: status.finding, message: status.message })),
+    };
+    return evaluateGate(evidence, parts.gate[asked], asked, parts.clock.nowMs());
+  }
+
+  /** Looks at rows now. A difference is a mismatch only where it can no longer be in flight. */
+  async checkRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<RowCheckResult[]> {
+    const { rechecker, pending, book, sampler, clock } = this.parts;
+    const reads = await rechecker.look(pair, keys, signal);
+    const nowMs = clock.nowMs();
+    return keys.map((key): RowCheckResult => {
+      const id = keyId(key);
+      const read = reads(id);
+      const shown = sampler.key(pair, key);
+      if (read.primaryBefore === read.replica) {
+        const absent = read.primaryRow === null;
+        return { key: shown, verdict: 'match', columns: [], message: absent ? 'no such row on either side' : 'both sides agree', lagMs: null };
+      }
+      const columns =
+        read.primaryRow !== null && read.replicaRow !== null
+          ? differingColumns(read.primaryRow, read.replicaRow).map((index) => pair.columns[index]?.name ?? '')
+          : pair.columns.map((column) => column.name);
+      if (read.primaryBefore !== read.primaryAfter) {
+        return { key: shown, verdict: 'hot', columns: [], message: 'the row changed while it was read', lagMs: null };
+      }
+      const booked = book.get(pair.id, id);
+      if (booked !== undefined) {
+        const message = `drift ${booked.drift.id}: ${booked.drift.kind}`;
+        return { key: shown, verdict: 'mismatch', columns, message, lagMs: null };
+      }
+      const check = pending.suspect(pair, key, 'api', nowMs, null);
+      const first = check.versions[0];
+      const lagMs = first === undefined ? null : nowMs - this.hostMs(first.committedAtUs);
+      return { key: shown, verdict: 'inconclusive', columns, message: 'the sides differ; a change may be in flight, the row is being rechecked', lagMs };
+    });
+  }
+
+  /** Puts an open drift's row first in line for its recheck. */
+  recheckDrift(id: string): boolean {
+    const booked = this.parts.book.byId(id);
+    if (booked === undefined) return false;
+    booked.nextCheckMs = 0;
+    return true;
+  }
+
+  ignoreDrift(id: string, reason: string): Drift | null {
+    return this.parts.book.ignore(id, reason, this.parts.clock.nowMs());
+  }
+
+  private tableEvidence(pair: Pair, proof: TableProof): GateEvidence['tables'][number] {
+    const { book, pending } = this.parts;
+    let unverifiable = 0;
+    for (const check of pending.checksOf(pair.id)) if (check.hotRounds >= UNVERIFIABLE_ROUNDS) unverifiable++;
+    return {
+      table: pair.id,
+      openDrift: book.openCount(pair.id),
+      verifiedThroughMs: proof.verifiedThroughUs === null ? null : this.hostMs(proof.verifiedThroughUs),
+      verifiedThroughHeldBy: proof.heldBy,
+      lastCleanSweepMs: proof.lastCleanSweepMs,
+      lastSweepEndedMs: proof.lastSweepEndedMs,
+      deadLetters: proof.deadLetters,
+      unverifiable,
+    };
+  }
+
+  private consumerLag(): Summary['consumerLag'] {
+    if (!this.parts.countsMessages) return [];
+    const lag: { topic: string; partition: number; messages: number }[] = [];
+    for (const { partition, endOffset, nextOffset } of this.parts.watermarks.all()) {
+      if (endOffset === null) continue;
+      lag.push({ ...partition, messages: endOffset > nextOffset ? Number(endOffset - nextOffset) : 0 });
+    }
+    return lag;
+  }
+
+  /** A time on the primary's clock as ours would have shown it, ms since 1970. */
+  private hostMs(primaryUs: bigint): number {
+    const offsetUs = this.parts.skew[this.parts.primarySide].best()?.offsetUs ?? 0n;
+    return Number((primaryUs - offsetUs) / 1000n);
+  }
+}
