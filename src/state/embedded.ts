@@ -33,8 +33,13 @@ const INITDB_TIMEOUT_MS = 120_000;
 const POLL_MS = 25;
 const CONNECT_TIMEOUT_MS = 2_000;
 
-/** Another process may take the free port between our asking and the server's binding it. */
-const PORT_ATTEMPTS = 5;
+/** Above every system's largest process number. */
+const NO_PROCESS = '999999999';
+
+/** What a later attempt may not meet: a port taken since we asked, children of a killed server that are still ending. */
+const PASSING = /could not bind|still in use/u;
+const START_ATTEMPTS = 10;
+const START_PAUSE_MS = 500;
 
 /** Two starts at once may both clear away a dead owner's mark. */
 const OWNER_ATTEMPTS = 5;
@@ -189,14 +194,12 @@ async function stopLeftover(data: string): Promise<void> {
   const lines = readIfThere(file)?.split('\n');
   if (lines === undefined) return;
   const pid = Number(lines[0]);
-  if (!Number.isInteger(pid) || pid <= 1 || !isRunning(pid)) return;
-  const command = commandLine(pid);
-  if (command !== null && !command.includes(data)) {
-    // The number belongs to another program now, which PostgreSQL would take for a live server.
-    rmSync(file, { force: true });
-    return;
-  }
-  await stopProcess(pid);
+  if (!Number.isInteger(pid) || pid <= 1) return;
+  const ours = isRunning(pid) && (commandLine(pid)?.includes(data) ?? true);
+  if (ours) return await stopProcess(pid);
+  // The number may belong to another program now, or to a dead one that nobody waits for: PostgreSQL would take both
+  // for a live server. The file's other lines let it see whether parts of the old server still run.
+  writeFileSync(file, [NO_PROCESS, ...lines.slice(1)].join('\n'));
 }
 
 async function stopProcess(pid: number): Promise<void> {
@@ -295,7 +298,7 @@ async function startServer(
 ): Promise<{ readonly url: string; readonly pid: number }> {
   const log = join(home, 'server.log');
   let why = 'no free port';
-  for (let attempt = 0; attempt < PORT_ATTEMPTS; attempt++) {
+  for (let attempt = 0; attempt < START_ATTEMPTS; attempt++) {
     const port = await freePort();
     const output = openSync(log, 'w', 0o600);
     let child: ChildProcess;
@@ -321,7 +324,8 @@ async function startServer(
       throw failed('the server does not answer', `waited ${START_TIMEOUT_MS} ms`, log);
     }
     why = ended;
-    if (!(readIfThere(log) ?? '').includes('could not bind')) break;
+    if (!PASSING.test(readIfThere(log) ?? '')) break;
+    await sleep(START_PAUSE_MS);
   }
   throw failed('the server does not start', why, log);
 }

@@ -1,0 +1,127 @@
+audit.migration text NOT NULL
+audit.id bigint NOT NULL IDENTITY a
+audit.at_ms bigint NOT NULL
+audit.actor text NOT NULL
+audit.action text NOT NULL
+audit.detail jsonb NOT NULL
+audit: PRIMARY KEY (migration, id)
+checks.migration text NOT NULL
+checks.table_name text NOT NULL
+checks.key_hash bytea NOT NULL
+checks.key_values text[] NOT NULL
+checks.origin text NOT NULL
+checks.first_seen_ms bigint NOT NULL
+checks.versions jsonb NOT NULL
+checks.attempts integer NOT NULL
+checks: CHECK ((origin = ANY (ARRAY['stream'::text, 'sweep'::text, 'api'::text])))
+checks: PRIMARY KEY (migration, table_name, key_hash)
+dead_letters.migration text NOT NULL
+dead_letters.topic text NOT NULL
+dead_letters.partition integer NOT NULL
+dead_letters.record_offset numeric(20,0) NOT NULL
+dead_letters.table_name text
+dead_letters.lsn numeric(20,0)
+dead_letters.tx_id text
+dead_letters.reason text NOT NULL
+dead_letters.message text NOT NULL
+dead_letters.raw_key bytea
+dead_letters.raw_value bytea
+dead_letters.at_ms bigint NOT NULL
+dead_letters.discharged_ms bigint
+dead_letters: PRIMARY KEY (migration, topic, partition, record_offset)
+CREATE INDEX dead_letters_newest ON lockstep.dead_letters USING btree (migration, at_ms DESC, topic DESC, partition DESC, record_offset DESC)
+drift.migration text NOT NULL
+drift.id text NOT NULL COLLATE "C"
+drift.table_name text NOT NULL
+drift.key_hash bytea NOT NULL
+drift.key_values text[] NOT NULL
+drift.key jsonb NOT NULL
+drift.kind text NOT NULL
+drift.columns text[] NOT NULL
+drift.old_row jsonb
+drift.new_row jsonb
+drift.old_hash text
+drift.new_hash text
+drift.status text NOT NULL
+drift.found_by text NOT NULL
+drift.cause_code text
+drift.cause_message text
+drift.first_seen_ms bigint NOT NULL
+drift.confirmed_ms bigint NOT NULL
+drift.last_checked_ms bigint NOT NULL
+drift.resolved_ms bigint
+drift.checks integer NOT NULL
+drift.position jsonb
+drift: CHECK ((found_by = ANY (ARRAY['stream'::text, 'sweep'::text, 'transaction'::text, 'api'::text])))
+drift: CHECK ((kind = ANY (ARRAY['missing'::text, 'extra'::text, 'different'::text, 'stale'::text, 'stream_gap'::text])))
+drift: CHECK ((status = ANY (ARRAY['open'::text, 'resolved'::text, 'ignored'::text])))
+drift: PRIMARY KEY (migration, id)
+CREATE INDEX drift_newest ON lockstep.drift USING btree (migration, confirmed_ms DESC, id DESC)
+CREATE UNIQUE INDEX drift_unresolved_key ON lockstep.drift USING btree (migration, table_name, key_hash) WHERE (status = ANY (ARRAY['open'::text, 'ignored'::text]))
+drift_events.migration text NOT NULL
+drift_events.drift_id text NOT NULL COLLATE "C"
+drift_events.seq bigint NOT NULL IDENTITY a
+drift_events.at_ms bigint NOT NULL
+drift_events.event text NOT NULL
+drift_events.detail text NOT NULL
+drift_events: CHECK ((event = ANY (ARRAY['confirmed'::text, 'changed'::text, 'resolved'::text, 'ignored'::text, 'reopened'::text])))
+drift_events: FOREIGN KEY (migration, drift_id) REFERENCES lockstep.drift(migration, id) ON DELETE CASCADE
+drift_events: PRIMARY KEY (migration, drift_id, seq)
+CREATE UNIQUE INDEX drift_events_once ON lockstep.drift_events USING btree (migration, drift_id, at_ms, event, md5(detail))
+partitions.migration text NOT NULL
+partitions.topic text NOT NULL
+partitions.partition integer NOT NULL
+partitions.next_offset text NOT NULL
+partitions.watermark_us bigint
+partitions.snapshot_in_progress boolean NOT NULL
+partitions.updated_at timestamp with time zone NOT NULL DEFAULT now()
+partitions: PRIMARY KEY (migration, topic, partition)
+schema_migrations.name text NOT NULL
+schema_migrations.sha256 text NOT NULL
+schema_migrations.applied_at timestamp with time zone NOT NULL DEFAULT now()
+schema_migrations: PRIMARY KEY (name)
+sweep_tables.migration text NOT NULL
+sweep_tables.sweep_id text NOT NULL COLLATE "C"
+sweep_tables.table_name text NOT NULL
+sweep_tables.ordinal integer NOT NULL
+sweep_tables.status text NOT NULL
+sweep_tables.strategy text NOT NULL
+sweep_tables.strategy_reason text NOT NULL
+sweep_tables.progress_ratio double precision NOT NULL
+sweep_tables.chunks_done bigint NOT NULL
+sweep_tables.chunks_differing bigint NOT NULL
+sweep_tables.old_rows numeric NOT NULL
+sweep_tables.new_rows numeric NOT NULL
+sweep_tables.suspects bigint NOT NULL
+sweep_tables.drift bigint NOT NULL
+sweep_tables.started_ms bigint NOT NULL
+sweep_tables.ended_ms bigint
+sweep_tables.error text
+sweep_tables.started_at_us bigint NOT NULL
+sweep_tables.resume_from text[]
+sweep_tables: CHECK ((status = ANY (ARRAY['running'::text, 'settling'::text, 'done'::text, 'cancelled'::text, 'failed'::text])))
+sweep_tables: CHECK ((strategy = ANY (ARRAY['portable'::text, 'fast'::text, 'client'::text])))
+sweep_tables: FOREIGN KEY (migration, sweep_id) REFERENCES lockstep.sweeps(migration, id) ON DELETE CASCADE
+sweep_tables: PRIMARY KEY (migration, sweep_id, table_name)
+sweeps.migration text NOT NULL
+sweeps.id text NOT NULL COLLATE "C"
+sweeps.status text NOT NULL
+sweeps.started_ms bigint NOT NULL
+sweeps.ended_ms bigint
+sweeps: CHECK ((status = ANY (ARRAY['running'::text, 'settling'::text, 'done'::text, 'cancelled'::text, 'failed'::text])))
+sweeps: PRIMARY KEY (migration, id)
+CREATE INDEX sweeps_newest ON lockstep.sweeps USING btree (migration, started_ms DESC, id DESC)
+tables.migration text NOT NULL
+tables.table_name text NOT NULL
+tables.proven_since_us bigint
+tables.sweep_owed_since_us bigint
+tables.verified_through_us bigint
+tables.last_clean_sweep_ms bigint
+tables.last_sweep_ended_ms bigint
+tables.old_rows bigint
+tables.new_rows bigint
+tables: PRIMARY KEY (migration, table_name)
+writers.migration text NOT NULL
+writers.epoch bigint NOT NULL
+writers.taken_at timestamp with time zone NOT NULL DEFAULT now()
+writers: PRIMARY KEY (migration)
