@@ -281,7 +281,7 @@ class Session {
     for (const [topic] of byTopic) {
       const ofTopic = feeds.filter((feed) => feed.partition.topic === topic);
       void this.#position(topic, ofTopic, async () => {
-        await Promise.all(ofTopic.map((feed) => this.#leaving.get(partitionId(feed.partition))));
+        for (const feed of ofTopic) await this.#leaving.get(partitionId(feed.partition));
         return this.#options.listener.resumeFrom(ofTopic.map((feed) => feed.partition));
       });
     }
@@ -313,7 +313,7 @@ class Session {
     for (const [id, feed] of this.#feeds) {
       feed.close();
       partitions.push(feed.partition);
-      const before = this.#leaving.get(id);
+      const before = this.#leaving.get(id) ?? Promise.resolve();
       const leaving = Promise.all([before, feed.idle()]).then(() => {
         if (this.#leaving.get(id) === leaving) this.#leaving.delete(id);
       });
@@ -389,10 +389,12 @@ class Session {
     }
   }
 
-  async #onFetched({ batch, resolveOffset, isRunning, isStale }: EachBatchPayload): Promise<void> {
+  async #onFetched(payload: EachBatchPayload): Promise<void> {
+    const { batch } = payload;
     const feed = this.#feeds.get(partitionId(batch));
     const last = batch.messages.at(-1);
-    if (feed === undefined || feed.nextFetch === null || last === undefined || !isRunning() || isStale()) return;
+    if (feed === undefined || feed.nextFetch === null || last === undefined) return;
+    if (!payload.isRunning() || payload.isStale()) return;
     // kafkajs keeps the offset it asked for on the batch, though its types do not say so.
     const { fetchedOffset } = batch as { readonly fetchedOffset?: string };
     if (fetchedOffset !== undefined && BigInt(fetchedOffset) !== feed.nextFetch) {
@@ -400,7 +402,7 @@ class Session {
       return;
     }
     feed.nextFetch = BigInt(batch.lastOffset()) + 1n;
-    resolveOffset(last.offset);
+    payload.resolveOffset(last.offset);
     feed.push({ messages: batch.messages, nextOffset: feed.nextFetch, endOffset: batch.highWatermark });
     if (this.#hasRoom(feed)) return;
     await this.#waitForRoom(feed);

@@ -1,0 +1,180 @@
+import kafkajs from 'kafkajs';
+import type { Admin } from 'kafkajs';
+import { partitionId } from '../../domain/change.ts';
+import { LockstepError } from '../../domain/errors.ts';
+import type { PipelineOffsets } from '../../verify/ports.ts';
+import { kafkaError } from './client.ts';
+import type { KafkaClient } from './client.ts';
+import { appliedOffset, sinksOf } from './sinks.ts';
+import type { GroupOnTopics } from './sinks.ts';
+
+/** Connectors come and go in minutes; looking at every group is the dearest of the questions. */
+const REDISCOVER_MS = 30_000;
+/** Groups looked at; a cluster with more needs the group named. */
+const MAX_GROUPS = 1_000;
+const CONCURRENT_REQUESTS = 8;
+/** Other instances of Lockstep read the same topics and apply nothing. */
+const LOCKSTEP_PREFIX = 'lockstep';
+
+export interface KafkaPipelineOffsetsOptions {
+  readonly client: KafkaClient;
+  readonly topics: readonly string[];
+  /** Our own consumer group, which is no sink. */
+  readonly ownGroup: string;
+  /** The sink's group; absent to look for it. */
+  readonly sinkGroup?: string;
+  /** Topics whose sink is worth knowing; all by default. */
+  readonly appliedTopics?: readonly string[];
+  readonly nowMs: () => number;
+}
+
+/** Offsets of the pairs' topics: their ends, and what the sink has committed. */
+export class KafkaPipelineOffsets implements PipelineOffsets {
+  readonly #options: KafkaPipelineOffsetsOptions;
+  readonly #admin: Admin;
+  #connected: Promise<void> | null = null;
+  #groups: readonly string[] = [];
+  #groupsByTopic: ReadonlyMap<string, readonly string[]> = new Map();
+  #discoveredAtMs: number | null = null;
+
+  constructor(options: KafkaPipelineOffsetsOptions) {
+    this.#options = options;
+    this.#admin = options.client.kafka.admin();
+  }
+
+  /** Which groups are taken for the sinks of each topic, for status messages. */
+  get sinkGroups(): ReadonlyMap<string, readonly string[]> {
+    return this.#groupsByTopic;
+  }
+
+  /** Rejects with `kafka_unreachable` or `kafka_refused`. */
+  endOffsets(signal: AbortSignal): Promise<ReadonlyMap<string, bigint>> {
+    return this.#ask('asking for the ends of the topics', async () => {
+      const ends = new Map<string, bigint>();
+      await eachOf(this.#options.topics, signal, async (topic) => {
+        for (const { partition, high } of await this.#admin.fetchTopicOffsets(topic)) {
+          ends.set(partitionId({ topic, partition }), BigInt(high));
+        }
+      });
+      return ends;
+    });
+  }
+
+  /** Rejects with `kafka_unreachable` or `kafka_refused`. */
+  appliedOffsets(signal: AbortSignal): Promise<ReadonlyMap<string, bigint>> {
+    return this.#ask('asking how far the sink is', async () => {
+      const topics = this.#options.appliedTopics ?? this.#options.topics;
+      await this.#discover(topics, signal);
+      const groups = await this.#describe(this.#groups, topics, signal);
+      const applied = new Map<string, bigint>();
+      const byTopic = new Map<string, readonly string[]>();
+      for (const topic of topics) {
+        const sinks = sinksOf(topic, groups);
+        if (sinks.length === 0) continue;
+        byTopic.set(
+          topic,
+          sinks.map(({ group }) => group),
+        );
+        for (const partition of await this.#partitionsOf(topic)) {
+          const offset = appliedOffset(topic, partition, sinks);
+          if (offset !== undefined) applied.set(partitionId({ topic, partition }), offset);
+        }
+      }
+      this.#groupsByTopic = byTopic;
+      return applied;
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#connected === null) return;
+    this.#connected = null;
+    await this.#admin.disconnect().catch(() => undefined);
+  }
+
+  async #ask<T>(doing: string, question: () => Promise<T>): Promise<T> {
+    try {
+      this.#connected ??= this.#admin.connect();
+      await this.#connected;
+      return await question();
+    } catch (error) {
+      this.#connected = null;
+      throw kafkaError(error, this.#options.client.brokers, doing);
+    }
+  }
+
+  /** Looks, now and then, for the groups that concern `topics`. */
+  async #discover(topics: readonly string[], signal: AbortSignal): Promise<void> {
+    const { sinkGroup, ownGroup, nowMs } = this.#options;
+    if (sinkGroup !== undefined) {
+      this.#groups = [sinkGroup];
+      return;
+    }
+    const now = nowMs();
+    if (this.#discoveredAtMs !== null && now - this.#discoveredAtMs < REDISCOVER_MS) return;
+    const { groups } = await this.#admin.listGroups();
+    const candidates = groups
+      .filter(({ groupId, protocolType }) => {
+        // An emptied group has lost its protocol type.
+        const consumes = protocolType === 'consumer' || protocolType === '';
+        return consumes && groupId !== ownGroup && !groupId.startsWith(LOCKSTEP_PREFIX);
+      })
+      .map(({ groupId }) => groupId)
+      .slice(0, MAX_GROUPS);
+    const described = await this.#describe(candidates, topics, signal);
+    const chosen = new Set(topics.flatMap((topic) => sinksOf(topic, described).map(({ group }) => group)));
+    this.#groups = [...chosen];
+    this.#discoveredAtMs = now;
+  }
+
+  async #describe(
+    groups: readonly string[],
+    topics: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly GroupOnTopics[]> {
+    if (groups.length === 0) return [];
+    const { groups: descriptions } = await this.#admin.describeGroups([...groups]);
+    const assigned = new Map<string, ReadonlySet<string>>();
+    for (const { groupId, members } of descriptions) {
+      assigned.set(groupId, new Set(members.flatMap((member) => topicsOf(member.memberAssignment))));
+    }
+    const found: GroupOnTopics[] = [];
+    await eachOf(groups, signal, async (group) => {
+      const offsets = await this.#admin.fetchOffsets({ groupId: group, topics: [...topics] });
+      const committed = new Map<string, ReadonlyMap<number, bigint>>();
+      for (const { topic, partitions } of offsets) {
+        const known = partitions.filter(({ offset }) => !offset.startsWith('-'));
+        committed.set(topic, new Map(known.map(({ partition, offset }) => [partition, BigInt(offset)])));
+      }
+      found.push({ group, committed, assigned: assigned.get(group) ?? new Set() });
+    });
+    return found;
+  }
+
+  async #partitionsOf(topic: string): Promise<readonly number[]> {
+    const { topics } = await this.#admin.fetchTopicMetadata({ topics: [topic] });
+    return topics[0]?.partitions.map(({ partitionId: number }) => number) ?? [];
+  }
+}
+
+function topicsOf(memberAssignment: Buffer): readonly string[] {
+  if (memberAssignment.length === 0) return [];
+  try {
+    const decoded = kafkajs.AssignerProtocol.MemberAssignment.decode(memberAssignment);
+    return Object.entries(decoded?.assignment ?? {}).flatMap(([topic, numbers]) => (numbers.length > 0 ? [topic] : []));
+  } catch {
+    // Another protocol's assignment: its committed offsets still tell.
+    return [];
+  }
+}
+
+/** Runs `task` on all items, a few at a time; stops where the signal aborts. */
+async function eachOf<T>(items: readonly T[], signal: AbortSignal, task: (item: T) => Promise<void>): Promise<void> {
+  const waiting = [...items];
+  const workers = Array.from({ length: Math.min(CONCURRENT_REQUESTS, items.length) }, async () => {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) {
+      if (signal.aborted) throw new LockstepError('aborted', 'stopped while asking Kafka', { cause: signal.reason });
+      await task(item);
+    }
+  });
+  await Promise.all(workers);
+}
