@@ -1,0 +1,151 @@
+import type { SqlType } from '../pair.ts';
+import { badValue } from './bad-value.ts';
+import { canonicalJsonNumber } from './decimal.ts';
+import type { ValueClass } from './value-class.ts';
+
+/** Deeper documents than this are refused before they exhaust the stack; PostgreSQL's own limit is of this order. */
+const DEPTH_MAX = 3000;
+
+const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+const SPACE = /[ \t\n\r]*/y;
+
+/** Why a text is no JSON document. */
+class NotJson extends Error {}
+
+/** Keys in jsonb's order: shorter (in UTF-8) first, then by bytes. */
+function compareKeys(left: string, right: string): number {
+  const byLength = Buffer.byteLength(left) - Buffer.byteLength(right);
+  return byLength !== 0 ? byLength : Buffer.compare(Buffer.from(left), Buffer.from(right));
+}
+
+/** Reads a document and writes its canonical form, in one pass. */
+class DocumentReader {
+  private readonly text: string;
+  private at = 0;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  document(): string {
+    const value = this.value(0);
+    this.space();
+    if (this.at !== this.text.length) throw new NotJson();
+    return value;
+  }
+
+  private value(depth: number): string {
+    if (depth > DEPTH_MAX) throw new NotJson();
+    this.space();
+    const start = this.text[this.at];
+    if (start === '{') return this.object(depth);
+    if (start === '[') return this.array(depth);
+    if (start === '"') return JSON.stringify(this.string());
+    for (const word of ['true', 'false', 'null']) {
+      if (this.text.startsWith(word, this.at)) {
+        this.at += word.length;
+        return word;
+      }
+    }
+    const number = canonicalJsonNumber(this.take(NUMBER));
+    if (number === null) throw new NotJson();
+    return number;
+  }
+
+  private object(depth: number): string {
+    const fields = new Map<string, string>();
+    this.at++;
+    this.space();
+    if (this.skip('}')) return '{}';
+    do {
+      this.space();
+      const key = this.string();
+      this.space();
+      if (!this.skip(':')) throw new NotJson();
+      fields.set(key, this.value(depth + 1));
+      this.space();
+    } while (this.skip(','));
+    if (!this.skip('}')) throw new NotJson();
+    const keys = [...fields.keys()];
+    if (keys.length > 1) keys.sort(compareKeys);
+    return `{${keys.map((key) => `${JSON.stringify(key)}:${fields.get(key) ?? ''}`).join(',')}}`;
+  }
+
+  private array(depth: number): string {
+    const items: string[] = [];
+    this.at++;
+    this.space();
+    if (this.skip(']')) return '[]';
+    do {
+      items.push(this.value(depth + 1));
+      this.space();
+    } while (this.skip(','));
+    if (!this.skip(']')) throw new NotJson();
+    return `[${items.join(',')}]`;
+  }
+
+  private string(): string {
+    if (this.text[this.at] !== '"') throw new NotJson();
+    let end = this.at + 1;
+    for (;;) {
+      const character = this.text[end];
+      if (character === undefined) throw new NotJson();
+      if (character === '"') break;
+      end += character === '\\' ? 2 : 1;
+    }
+    const parsed: unknown = JSON.parse(this.text.slice(this.at, end + 1));
+    this.at = end + 1;
+    return String(parsed);
+  }
+
+  private space(): void {
+    this.take(SPACE);
+  }
+
+  private skip(character: string): boolean {
+    if (this.text[this.at] !== character) return false;
+    this.at++;
+    return true;
+  }
+
+  private take(pattern: RegExp): string {
+    pattern.lastIndex = this.at;
+    const match = pattern.exec(this.text);
+    if (match === null) throw new NotJson();
+    this.at = pattern.lastIndex;
+    return match[0];
+  }
+}
+
+/**
+ * A JSON document in one form: keys sorted as jsonb sorts them, the last of equal keys wins, numbers by
+ * value and exact, strings by their characters. Null where `text` is no JSON.
+ */
+export function canonicalJson(text: string): string | null {
+  try {
+    return new DocumentReader(text).document();
+  } catch (error) {
+    if (error instanceof NotJson || error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+function jsonFromText(type: SqlType, text: string): string {
+  const canonical = canonicalJson(text);
+  if (canonical === null) throw badValue(type, text, 'a JSON document');
+  return canonical;
+}
+
+export const jsonClass: ValueClass = {
+  fromText: jsonFromText,
+  fromDebezium: (type, encoded) => {
+    if (typeof encoded !== 'string') throw badValue(type, encoded, 'a JSON document as text');
+    return jsonFromText(type, encoded);
+  },
+  // jsonb cannot hold the escape of character 0; there only the text itself is left to compare.
+  // Numbers keep their scale here (1.0, 1.00): equal documents may digest differently, never the reverse.
+  digestSql: (type, column) =>
+    type.base === 'jsonb' ? `${column}::text` : `(CASE WHEN ${column}::text LIKE '%\\\\u0000%' THEN ${column}::text ELSE ${column}::jsonb::text END)`,
+  shown: (canonical) => canonical,
+  fromInput: (_type, typed) => canonicalJson(typed) ?? undefined,
+};
