@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs';
+import type { TSchema } from '@sinclair/typebox';
 import type { Config } from './config.ts';
 import { applyEnvironment, applyFlags } from './overrides.ts';
 import { ConfigError } from './problems.ts';
-import type { ConfigProblem } from './problems.ts';
+import type { ConfigPath, ConfigProblem } from './problems.ts';
 import { fileErrorWords, resolveDocument } from './resolve.ts';
 import { configurationSchema } from './schema.ts';
 import type { ConfigurationDocument } from './schema.ts';
-import { ConfigurationTree } from './tree.ts';
+import { childSchema, ConfigurationTree } from './tree.ts';
+import type { RawValue } from './tree.ts';
 import { keepsToSchema, validateTree } from './validate.ts';
 import { readYaml } from './yaml.ts';
 import type { Environment } from './yaml.ts';
@@ -37,11 +39,21 @@ export function loadConfig(sources: ConfigSources): Config {
   applyFlags(tree, configurationSchema, sources.flags);
   const invalid = validateTree(tree);
   // The rest is looked at as well, so that everything wrong is said at once.
-  for (const path of invalid) tree.remove(path);
+  for (const path of invalid) standIn(tree, path);
   if (invalid.length > 0 && !keepsToSchema(tree)) throw new ConfigError(inFileOrder(tree.problems));
   const config = resolveDocument(tree.root as ConfigurationDocument, tree, sources.file);
   if (tree.problems.length > 0) throw new ConfigError(inFileOrder(tree.problems));
   return config;
+}
+
+/** Puts the schema's example in place of what is invalid; takes it away where there is none. */
+function standIn(tree: ConfigurationTree, path: ConfigPath): void {
+  let schema: TSchema | undefined = configurationSchema;
+  for (const key of path) schema = schema === undefined ? undefined : childSchema(schema, key);
+  const example = (schema?.['examples'] as readonly RawValue[] | undefined)?.[0];
+  if (example !== undefined) tree.set(path, structuredClone(example));
+  else if (typeof path.at(-1) === 'number') standIn(tree, path.slice(0, -1));
+  else tree.remove(path);
 }
 
 function inFileOrder(problems: readonly ConfigProblem[]): readonly ConfigProblem[] {

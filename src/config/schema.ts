@@ -112,7 +112,7 @@ function database(side: string) {
       password_file: Type.Optional(secretFile('password')),
       pool: Type.Optional(count('Most connections held at once.', 1, 100, { default: DEFAULTS.pool })),
     },
-    { description: `The ${side} database. Lockstep only ever reads it.` },
+    { description: `The ${side} database. Lockstep only ever reads it.`, examples: [{ url: `postgres://localhost/${side}` }] },
   );
 }
 
@@ -120,6 +120,7 @@ const kafka = section(
   {
     brokers: Type.Array(text('`host:port`', { pattern: '^[^\\s,]+:[0-9]{1,5}$', [EXPECTED]: 'host:port' }), {
       minItems: 1,
+      examples: [['localhost:9092']],
       [EXPECTED]: 'a list of host:port',
       description: 'Brokers to ask first, as `host:port`.',
     }),
@@ -144,8 +145,8 @@ const kafka = section(
     sasl: Type.Optional(
       section(
         {
-          mechanism: oneOf(['plain', 'scram-sha-256', 'scram-sha-512'], 'How to log in.'),
-          username: text('User name.'),
+          mechanism: oneOf(['plain', 'scram-sha-256', 'scram-sha-512'], 'How to log in.', { examples: ['scram-sha-512'] }),
+          username: text('User name.', { examples: ['lockstep'] }),
           password: Type.Optional(secret('Password.')),
           password_file: Type.Optional(secretFile('password')),
         },
@@ -155,7 +156,7 @@ const kafka = section(
     registry: Type.Optional(
       section(
         {
-          url: text('Where the registry listens.', { pattern: '^https?://', [EXPECTED]: 'an http:// or https:// URL' }),
+          url: text('Where the registry listens.', { pattern: '^https?://', [EXPECTED]: 'an http:// or https:// URL', examples: ['http://localhost:8081'] }),
           username: Type.Optional(text('User name.')),
           password: Type.Optional(secret('Password.')),
           password_file: Type.Optional(secretFile('password')),
@@ -278,7 +279,10 @@ const columnRules = section({
   ),
   sql: Type.Optional(
     section(
-      { old: text('SQL expression on old.'), new: text('SQL expression on new.') },
+      {
+        old: text('SQL expression on old.', { examples: ['amount * 100'] }),
+        new: text('SQL expression on new.', { examples: ['amount_minor'] }),
+      },
       { description: 'Compares expressions instead of the columns. Not supported yet.' },
     ),
   ),
@@ -298,7 +302,9 @@ const columnRules = section({
 
 const table = section(
   {
-    old: tableName('The table on old, `schema.table` (default schema `public`), as the catalogue spells it; double quotes around odd names.'),
+    old: tableName('The table on old, `schema.table` (default schema `public`), as the catalogue spells it; double quotes around odd names.', {
+      examples: ['public.payments'],
+    }),
     new: Type.Optional(tableName('The table on new.', { [DEFAULT_NOTE]: 'as on old' })),
     topic: Type.Optional(
       section(
@@ -337,8 +343,12 @@ export const configurationSchema = section(
     migration: text('What the migration is called.', {
       pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$',
       [EXPECTED]: 'letters, digits, dot, dash and underscore, at most 63',
+      examples: ['payments'],
     }),
-    databases: section({ old: database('old'), new: database('new') }, { description: 'The two sides.' }),
+    databases: section(
+      { old: database('old'), new: database('new') },
+      { description: 'The two sides.', examples: [{ old: { url: 'postgres://localhost/old' }, new: { url: 'postgres://localhost/new' } }] },
+    ),
     events: Type.Optional(events),
     primary: Type.Optional(
       oneOf(['old', 'new'], 'The side that takes the writes: `old`, and `new` after the cutover.', { default: 'old' }),
@@ -405,7 +415,12 @@ export const configurationSchema = section(
         { description: 'Logs, JSON lines on stderr.' },
       ),
     ),
-    tables: Type.Array(table, { minItems: 1, [EXPECTED]: 'a list of at least one table', description: 'The pairs.' }),
+    tables: Type.Array(table, {
+      minItems: 1,
+      [EXPECTED]: 'a list of at least one table',
+      description: 'The pairs.',
+      examples: [[{ old: 'public.payments' }]],
+    }),
   },
   {
     $schema: 'http://json-schema.org/draft-07/schema#',

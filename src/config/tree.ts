@@ -84,12 +84,11 @@ export class ConfigurationTree {
     });
   }
 
-  /** Takes the value at `path` away; where it stands in a list, the whole list. */
+  /** Takes a section's value at `path` away. */
   remove(path: ConfigPath): void {
     const parent = this.get(path.slice(0, -1));
     const key = path.at(-1);
-    if (typeof key === 'number') this.remove(path.slice(0, -1));
-    else if (key !== undefined && isSection(parent)) delete parent[key];
+    if (key !== undefined && isSection(parent)) delete parent[key];
   }
 }
 

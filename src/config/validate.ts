@@ -63,7 +63,7 @@ function messageOf(error: ErrorObject, path: ConfigPath, tree: ConfigurationTree
     case 'uniqueItems':
       return 'names something twice';
     default:
-      return `expected ${expected(schema)}, found ${found(error.data, schema[SECRET] === true || tree.isHidden(path))}`;
+      return `expected ${expected(schema)}, found ${found(error.data, schema[SECRET] === true, tree.isHidden(path))}`;
   }
 }
 
@@ -73,9 +73,11 @@ function expected(schema: TSchema): string {
   return schemaTypes(schema).includes('array') ? 'a list' : `a section with ${knownKeys(schema).join(', ')}`;
 }
 
-function found(value: unknown, hidden: boolean): string {
+function found(value: unknown, isSecret: boolean, isHidden: boolean): string {
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   if (typeof value === 'object') return value === null ? 'nothing' : 'a section';
-  if (hidden) return typeof value === 'string' ? (value === '' ? 'an empty text' : 'another text') : `a ${typeof value}`;
+  if (value === '') return 'an empty text';
+  if (isSecret) return typeof value === 'string' ? 'another text' : `a ${typeof value}`;
+  if (isHidden && typeof value === 'string') return 'another text';
   return JSON.stringify(typeof value === 'string' && value.length > SHOWN_VALUE_LENGTH ? `${value.slice(0, SHOWN_VALUE_LENGTH)}…` : value);
 }

@@ -21,11 +21,12 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export function readYaml(tree: ConfigurationTree, schema: TSchema, text: string, label: string, env: Environment): void {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  if (document.errors.length > 0) {
-    for (const error of document.errors) {
-      const line = lines.linePos(error.pos[0]).line;
-      tree.problems.push({ where: `${label}:${line}`, path: '', message: `not valid YAML: ${oneLine(error.message)}` });
-    }
+  // One mistake makes the parser stumble several times: the first is the one to mend.
+  const [syntaxError] = document.errors;
+  if (syntaxError !== undefined) {
+    const { line } = lines.linePos(syntaxError.pos[0]);
+    const hint = /[[{,:]\s*\$\{/.test(text.split('\n')[line - 1] ?? '') ? '; inside { } and [ ] quote variables: "${VAR}"' : '';
+    tree.problems.push({ where: `${label}:${line}`, path: '', message: `not valid YAML: ${oneLine(syntaxError.message)}${hint}` });
     return;
   }
   if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) {
