@@ -90,7 +90,7 @@ class Resolver {
     const path = ['databases', side];
     const url = this.#secret(section.url, section.url_file, [...path, 'url']);
     if (section.url === undefined && section.url_file === undefined) {
-      this.#tree.report(path, 'missing url or url_file; give postgres://user:password@host:port/database');
+      this.#tree.report(path, 'missing url or url_file; give postgres://user@host:port/database');
     }
     const password = this.#secret(section.password, section.password_file, [...path, 'password']);
     return { url: url === null ? '' : this.#postgresUrl(url, password, path), pool: section.pool ?? DEFAULTS.pool };
@@ -105,7 +105,7 @@ class Resolver {
   #postgresUrl(text: string, password: string | null, section: ConfigPath): string {
     const url = /^postgres(ql)?:\/\//.test(text) && URL.canParse(text) ? new URL(text) : null;
     if (url === null) {
-      this.#tree.report([...section, 'url'], 'expected postgres://user:password@host:port/database (odd characters in a password %-encoded)');
+      this.#tree.report([...section, 'url'], 'expected postgres://user@host:port/database, odd characters in names and passwords %-encoded');
       return '';
     }
     if (password === null) return text;
