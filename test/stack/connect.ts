@@ -11,6 +11,8 @@ const READY_MS = 180_000;
 const REQUEST_MS = 30_000;
 /** A connector with its task: schema checks, slot and snapshot set-up on a busy machine. */
 const CONNECTOR_READY_MS = 90_000;
+/** A restarted task shows its old failure for a moment. */
+const FAILURE_STANDS_MS = 2_000;
 
 export type ConnectorConfig = Readonly<Record<string, string>>;
 
@@ -131,12 +133,14 @@ export class ConnectWorker {
   async waitFor(name: string, state: 'RUNNING' | 'PAUSED' | 'STOPPED', signal?: AbortSignal): Promise<void> {
     const end = Date.now() + CONNECTOR_READY_MS;
     let seen = 'no status';
+    let failedSince: number | null = null;
     while (Date.now() < end) {
       signal?.throwIfAborted();
       const status = await this.status(name).catch(() => null);
       if (status !== null) {
         const failed = status.tasks.find((task) => task.state === 'FAILED');
-        if (failed !== undefined) {
+        failedSince = failed === undefined ? null : (failedSince ?? Date.now());
+        if (failed !== undefined && failedSince !== null && Date.now() - failedSince >= FAILURE_STANDS_MS) {
           throw new LockstepError('connector_failed', `connector ${name} failed: ${failed.cause ?? 'without a cause'}`, { about: { connector: name, task: failed.id } });
         }
         const tasksReady = state === 'STOPPED' ? status.tasks.length === 0 : status.tasks.length > 0 && status.tasks.every((task) => task.state === state);
