@@ -5,7 +5,7 @@ import underPressure from '@fastify/under-pressure';
 import { Ajv } from 'ajv';
 import type { FormatsPlugin } from 'ajv-formats';
 import addFormatsModule from 'ajv-formats';
-import Fastify from 'fastify';
+import Fastify, { LogController } from 'fastify';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { LockstepError } from '../domain/errors.ts';
 import type { Tokens } from './access.ts';
@@ -49,12 +49,18 @@ const RETRY_AFTER_SECONDS = 5;
 // Its types describe the ESM default export as the module object.
 const addFormats = addFormatsModule as unknown as FormatsPlugin;
 
+class Overloaded extends Problem {
+  constructor() {
+    super(503, 'overloaded', 'The service is busy; try again soon.');
+  }
+}
+
 /** All routes on a Fastify instance that does not listen yet. */
 export async function buildServer(view: ServiceView, options: HttpOptions): Promise<FastifyInstance> {
   const app = Fastify({
     ...(options.logger === undefined ? { logger: false } : { loggerInstance: options.logger }),
     // A URL may hold keys, which are personal data: requests are not logged.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     handlerTimeout: HANDLER_TIMEOUT_MS,
@@ -99,7 +105,7 @@ export async function buildServer(view: ServiceView, options: HttpOptions): Prom
       await scope.register(underPressure, {
         maxEventLoopDelay: MAX_EVENT_LOOP_DELAY_MS,
         retryAfter: RETRY_AFTER_SECONDS,
-        customError: new Problem(503, 'overloaded', 'The service is busy; try again soon.'),
+        customError: Overloaded,
       });
       statusRoutes(scope, view);
       driftRoutes(scope, view, options.nowMs);
