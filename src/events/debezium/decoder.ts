@@ -172,8 +172,12 @@ export class DebeziumDecoder {
     if (source.committedAtUs === null) throw new LockstepError('unknown_shape', 'the source has no commit time');
     if (op === 't') return { type: 'truncate', pair, side, committedAtUs: source.committedAtUs, position };
     if (op === 'm') return { type: 'none', reason: 'message', position };
-    const image = op === 'd' || envelope.after === null ? null : this.#image(route, envelope.after, schema?.after ?? null);
-    const before = envelope.before === null ? null : this.#image(route, envelope.before, schema?.before ?? null);
+    // A snapshot reads whole rows: there the placeholder is what the column holds.
+    const leavesOut = op !== 'r';
+    const image =
+      op === 'd' || envelope.after === null ? null : this.#image(route, envelope.after, schema?.after ?? null, leavesOut);
+    const before =
+      envelope.before === null ? null : this.#image(route, envelope.before, schema?.before ?? null, leavesOut);
     return {
       type: 'row',
       pair,
@@ -188,13 +192,16 @@ export class DebeziumDecoder {
     };
   }
 
-  #image(route: Route, raw: RawRow, schema: StructSchema | null): RowImage {
-    return route.pair.columns.map((_, index) => this.#value(route, index, raw[index], schema));
+  #image(route: Route, raw: RawRow, schema: StructSchema | null, leavesOut: boolean): RowImage {
+    return route.pair.columns.map((_, index) => {
+      const value = raw[index];
+      if (leavesOut && value !== null && value !== undefined && this.#placeholder.matches(value)) return undefined;
+      return this.#value(route, index, value, schema);
+    });
   }
 
   #value(route: Route, index: number, raw: RawRow[number], schema: StructSchema | null): ImageValue {
     if (raw === null || raw === undefined) return raw;
-    if (this.#placeholder.matches(raw)) return undefined;
     const column = route.pair.columns[index];
     if (column === undefined) return undefined;
     const { name, type } = columnOn(column, route.side);

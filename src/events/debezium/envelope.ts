@@ -33,6 +33,7 @@ export type Payload =
   | { readonly type: 'tombstone' };
 
 const OPS: ReadonlySet<string> = new Set(['c', 'u', 'd', 'r', 't', 'm']);
+const SNAPSHOT_ROWS: ReadonlySet<string> = new Set(['true', 'first', 'first_in_data_collection']);
 const INTEGER = /^-?[0-9]+$/;
 
 function integer(value: ExactJson): bigint | null {
@@ -43,21 +44,10 @@ function integer(value: ExactJson): bigint | null {
  * Where a record stands in a snapshot. A connector marks only its very last row
  * `last`; `last_in_data_collection` is the end of this table's share.
  */
-export function snapshotMark(value: ExactJson | undefined): SnapshotMark {
-  switch (value) {
-    case true:
-    case 'true':
-    case 'first':
-    case 'first_in_data_collection':
-      return 'initial';
-    case 'last':
-    case 'last_in_data_collection':
-      return 'initial_last';
-    case 'incremental':
-      return 'incremental';
-    default:
-      return 'none';
-  }
+export function snapshotMark(value: ExactJson): SnapshotMark {
+  if (value === true || (typeof value === 'string' && SNAPSHOT_ROWS.has(value))) return 'initial';
+  if (value === 'last' || value === 'last_in_data_collection') return 'initial_last';
+  return value === 'incremental' ? 'incremental' : 'none';
 }
 
 function readSource(scanner: JsonScanner): EnvelopeSource | null {

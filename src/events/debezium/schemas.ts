@@ -30,11 +30,13 @@ function fieldSchema(schema: ExactJsonObject): FieldSchema {
       if (text !== null) parameters[name] = text;
     }
   }
+  const fields = structSchema(schema);
   return {
     name: typeof schema['name'] === 'string' ? schema['name'] : null,
     type: schema['type'],
     parameters,
     items: isJsonObject(schema['items']) ? fieldSchema(schema['items']) : null,
+    ...(fields === null ? {} : { fields: Object.fromEntries(fields) }),
   };
 }
 

@@ -116,7 +116,7 @@ function refused(error: unknown): boolean {
 interface RequestQueue {
   pending: readonly unknown[];
   throttledUntil: number;
-  scheduleCheckPendingRequests(): void;
+  scheduleCheckPendingRequests: (this: RequestQueue) => void;
 }
 
 let quieted = false;
@@ -132,8 +132,8 @@ function quietRequestQueue(): void {
   quieted = true;
   const queue = createRequire(import.meta.url)('kafkajs/src/network/requestQueue') as { prototype?: RequestQueue };
   const prototype = queue.prototype;
-  const schedule = prototype?.scheduleCheckPendingRequests;
-  if (prototype === undefined || schedule === undefined) return;
+  if (prototype === undefined || !('scheduleCheckPendingRequests' in prototype)) return;
+  const { scheduleCheckPendingRequests: schedule } = prototype;
   prototype.scheduleCheckPendingRequests = function (this: RequestQueue): void {
     if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this);
   };
