@@ -90,14 +90,16 @@ export interface SourceListener {
   onRevoked(partitions: readonly StreamPartition[]): void;
 }
 
+/** Partitions that carry the changes of a pair's side; empty while that is not known. */
+export type PartitionsOf = (pair: Pair, side: Side) => readonly StreamPartition[];
+
 /** Where changes come from. */
 export interface ChangeSource {
   /** Runs until the signal aborts; rejects when it cannot go on. */
   run(listener: SourceListener, signal: AbortSignal): Promise<void>;
   /** Tells the source that everything before these offsets is accounted for in the state store. */
   acknowledge(offsets: ReadonlyMap<string, string>): Promise<void>;
-  /** Partitions that carry the changes of a pair's primary side, once known. */
-  partitionsOf(pair: Pair, side: Side): readonly StreamPartition[];
+  readonly partitionsOf: PartitionsOf;
   /** Slot on the primary that feeds the stream, where the source knows it. */
   readonly slotName: string | null;
 }

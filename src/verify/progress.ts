@@ -3,7 +3,7 @@ import type { Pair, Side } from '../domain/pair.ts';
 import type { Watermarks } from '../domain/watermarks.ts';
 import type { Health } from './health.ts';
 import type { PendingChecks } from './pending-checks.ts';
-import type { ChangeSource, Clock, Database, LogProgress, PipelineOffsets, ReplicationSlot } from './ports.ts';
+import type { Clock, Database, LogProgress, PartitionsOf, PipelineOffsets, ReplicationSlot } from './ports.ts';
 import type { Proofs } from './proofs.ts';
 import { LockstepError, rootMessage } from '../domain/errors.ts';
 
@@ -22,7 +22,9 @@ const CONSUMER_GRACE_MS = 10_000;
 export interface ProgressParts {
   readonly pairs: readonly Pair[];
   readonly watermarks: Watermarks;
-  readonly source: Pick<ChangeSource, 'partitionsOf' | 'slotName'>;
+  readonly partitions: PartitionsOf;
+  /** Slot on the primary that feeds the stream; null: looked for. */
+  readonly slotName: string | null;
   readonly offsets: PipelineOffsets;
   readonly primary: Database;
   readonly replica: Database;
@@ -97,9 +99,9 @@ export class Progress {
 
   /** The log position that the source is known to have passed. */
   private sourceThrough(log: LogProgress): bigint | null {
-    const { source, health, clock } = this.parts;
+    const { slotName, health, clock } = this.parts;
     const candidates = log.slots.filter((slot) =>
-      source.slotName === null ? !this.subscriptionSlots.includes(slot.name) : slot.name === source.slotName,
+      slotName === null ? !this.subscriptionSlots.includes(slot.name) : slot.name === slotName,
     );
     const active = candidates.filter((slot) => slot.active);
     if (active.length > 0) {
@@ -117,13 +119,13 @@ export class Progress {
   }
 
   private reportSlot(candidates: readonly ReplicationSlot[]): void {
-    const { health, source } = this.parts;
+    const { health, slotName } = this.parts;
     const names = candidates.map((slot) => slot.name).join(', ');
     if (candidates.length === 0) {
       health.clear('source_connector_stopped');
       health.raise(
         'source_slot_missing',
-        source.slotName === null ? 'the primary has no logical replication slot for a source' : `the primary has no replication slot ${source.slotName}`,
+        slotName === null ? 'the primary has no logical replication slot for a source' : `the primary has no replication slot ${slotName}`,
       );
     } else {
       health.clear('source_slot_missing');
@@ -138,11 +140,11 @@ export class Progress {
   }
 
   private advance(): void {
-    const { pairs, proofs, watermarks, source, primary } = this.parts;
+    const { pairs, proofs, watermarks, primary } = this.parts;
     let snapshot = false;
     const standing: string[] = [];
     for (const pair of pairs) {
-      const partitions = source.partitionsOf(pair, primary.side);
+      const partitions = this.parts.partitions(pair, primary.side);
       const snapshotInProgress = watermarks.snapshotInProgress(partitions);
       snapshot ||= snapshotInProgress;
       const oldestUnsettledUs = this.oldestUnsettledUs(pair.id);

@@ -16,7 +16,7 @@ import type { Row, RowKey } from '../domain/row.ts';
 import type { PipelineEvidence, Watermarks } from '../domain/watermarks.ts';
 import type { BookedDrift, DriftBook } from './drift-book.ts';
 import type { Check, PendingChecks } from './pending-checks.ts';
-import type { ChangeSource, Clock, Database, RowRead, RowsRead, VerifyMetrics } from './ports.ts';
+import type { Clock, Database, PartitionsOf, RowRead, RowsRead, VerifyMetrics } from './ports.ts';
 import type { Health } from './health.ts';
 import type { Proofs } from './proofs.ts';
 import type { VersionHistory } from './version-history.ts';
@@ -46,7 +46,10 @@ export interface RecheckerParts {
   readonly proofs: Proofs;
   readonly history: VersionHistory;
   readonly watermarks: Watermarks;
-  readonly source: Pick<ChangeSource, 'partitionsOf'> | null;
+  /** null: nothing is known of a pipeline. */
+  readonly partitions: PartitionsOf | null;
+  /** Whether the change stream is consumed here. */
+  readonly consumes: boolean;
   readonly primary: Database;
   readonly replica: Database;
   readonly skew: Readonly<Record<Side, ClockSkew>>;
@@ -337,12 +340,12 @@ export class Rechecker {
   }
 
   private evidence(pair: Pair): PipelineEvidence {
-    const { source, watermarks, primary } = this.parts;
-    return watermarks.evidence(source?.partitionsOf(pair, primary.side) ?? []);
+    const { partitions, watermarks, primary } = this.parts;
+    return watermarks.evidence(partitions?.(pair, primary.side) ?? []);
   }
 
   private facts(check: Check, versions: readonly Version[], evidence: PipelineEvidence, newestApplied: boolean): ConfirmFacts {
-    const { history, clock, source } = this.parts;
+    const { history, clock, consumes } = this.parts;
     const older = new Set(versions.slice(0, -1).map((version) => version.hash));
     return {
       newestApplied,
@@ -350,7 +353,7 @@ export class Rechecker {
       isEarlierVersion: (hash) => older.has(hash) || history.has(check.pair.id, check.id, hash),
       appliedThrough: (committedAtUs) => {
         if (evidence.appliedThroughUs !== undefined) return evidence.appliedThroughUs !== null && evidence.appliedThroughUs >= committedAtUs;
-        if (source !== null && evidence.consumedThroughUs === null) return false;
+        if (consumes && evidence.consumedThroughUs === null) return false;
         return this.settled(committedAtUs, clock.nowUs()) && !this.stalled(check.pair, committedAtUs);
       },
     };

@@ -203,7 +203,7 @@ export class Stream implements SourceListener {
       unknownColumns: [],
       position: change.position,
     };
-    for (const check of [...pending.checksOf(change.pair.id)]) pending.addChange(change.pair, check.key, version, clock.nowMs(), FIRST_LOOK_MS);
+    for (const check of pending.checksOf(change.pair.id)) pending.addChange(change.pair, check.key, version, clock.nowMs(), FIRST_LOOK_MS);
     watermarks.consumedChange(partition, change.committedAtUs);
   }
 

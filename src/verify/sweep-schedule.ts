@@ -1,7 +1,7 @@
 import type { Pair, Side } from '../domain/pair.ts';
 import type { Watermarks } from '../domain/watermarks.ts';
 import { partitionId } from '../domain/change.ts';
-import type { ChangeSource, Clock } from './ports.ts';
+import type { Clock, PartitionsOf } from './ports.ts';
 import type { Proofs } from './proofs.ts';
 import type { Sweeps } from './sweeps.ts';
 
@@ -16,7 +16,7 @@ export interface SweepScheduleParts {
   readonly sweeps: Sweeps;
   readonly proofs: Proofs;
   readonly watermarks: Watermarks;
-  readonly source: Pick<ChangeSource, 'partitionsOf'>;
+  readonly partitions: PartitionsOf;
   readonly clock: Clock;
   /** null: only the sweeps that verified-through needs, and those asked for. */
   readonly everyMs: number | null;
@@ -33,7 +33,7 @@ export class SweepSchedule {
 
   async run(signal: AbortSignal): Promise<void> {
     const { sweeps, clock } = this.parts;
-    await (await sweeps.resume(signal));
+    await sweeps.resume(signal);
     while (!signal.aborted) {
       const due = this.due();
       if (due.length > 0) {
@@ -66,8 +66,8 @@ export class SweepSchedule {
 
   /** A table is not swept while its rows are still being copied for the first time. */
   private ready(pair: Pair): boolean {
-    const { source, watermarks, primarySide } = this.parts;
-    const partitions = source.partitionsOf(pair, primarySide);
+    const { watermarks, primarySide } = this.parts;
+    const partitions = this.parts.partitions(pair, primarySide);
     if (partitions.length === 0 || watermarks.snapshotInProgress(partitions)) return false;
     return partitions.every((partition) => {
       for (const progress of watermarks.all()) {

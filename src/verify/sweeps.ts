@@ -112,8 +112,8 @@ export class Sweeps {
     return { sweep: describe(sweep, this.parts.strategyReason), done: this.run(sweep, signal) };
   }
 
-  /** Goes on with a sweep that a stop interrupted; null when there is none. */
-  async resume(signal: AbortSignal): Promise<Promise<Sweep> | null> {
+  /** Goes on with a sweep that a stop interrupted, to its end; null when there is none. */
+  async resume(signal: AbortSignal): Promise<Sweep | null> {
     const stored = await this.parts.store.unfinishedSweep();
     if (stored === null || this.running !== null) return null;
     const tables = stored.tables.flatMap((table) => {

@@ -1,0 +1,226 @@
+import { randomBytes } from 'node:crypto';
+import createXxhash from 'xxhash-wasm';
+import type { Config } from '../config/config.ts';
+import { ClockSkew } from '../domain/clock-skew.ts';
+import { LagWindow } from '../domain/lag-window.ts';
+import { otherSide } from '../domain/pair.ts';
+import type { Hasher } from '../domain/recheck.ts';
+import { Sampler } from '../domain/samples.ts';
+import { Watermarks } from '../domain/watermarks.ts';
+import { Checkpointer } from '../verify/checkpointer.ts';
+import { DriftBook } from '../verify/drift-book.ts';
+import { Health } from '../verify/health.ts';
+import { PendingChecks } from '../verify/pending-checks.ts';
+import type { ChangeSource, Clock, RestoredState, VerifyMetrics, VerifyStore } from '../verify/ports.ts';
+import { Progress } from '../verify/progress.ts';
+import { Proofs } from '../verify/proofs.ts';
+import { Rechecker } from '../verify/rechecker.ts';
+import { Stream } from '../verify/stream.ts';
+import { CHUNK_ROWS, Sweeps, type SweepsParts } from '../verify/sweeps.ts';
+import { SweepSchedule } from '../verify/sweep-schedule.ts';
+import { Verification } from '../verify/verification.ts';
+import { VersionHistory } from '../verify/version-history.ts';
+import type { PairedDatabases } from './pairs.ts';
+import type { Pipeline } from './pipeline.ts';
+
+/** Keys whose earlier versions are remembered, to name a lost update; about 100 bytes each. */
+const HISTORY_KEYS = 200_000;
+/** Batches of keys read at once; each holds a connection a side. */
+const RECHECK_CONCURRENCY = 2;
+
+export interface CoreOptions {
+  readonly config: Config;
+  readonly paired: PairedDatabases;
+  /** null: nothing is known of a pipeline; only `settle` tells what is in flight. */
+  readonly pipeline: Pipeline | null;
+  readonly store: VerifyStore;
+  readonly metrics: VerifyMetrics;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly onFinding: (status: { finding: string; message: string }, ended: boolean) => void;
+  readonly onSweepProgress?: SweepsParts['onProgress'];
+}
+
+/** The parts of verification, wired. */
+export interface Core {
+  readonly verification: Verification;
+  readonly pending: PendingChecks;
+  readonly book: DriftBook;
+  readonly sweeps: Sweeps;
+  readonly schedule: SweepSchedule | null;
+  readonly rechecker: Rechecker;
+  readonly progress: Progress | null;
+  readonly stream: Stream | null;
+  readonly checkpointer: Checkpointer;
+  readonly health: Health;
+}
+
+/** Builds verification and puts back what the state store holds. */
+export async function buildCore(options: CoreOptions): Promise<Core> {
+  const { config, paired, pipeline, store, metrics, clock, signal } = options;
+  const { pairs, databases } = paired;
+  const primary = databases[config.primary];
+  const replica = databases[otherSide(config.primary)];
+  const xxhash = await createXxhash();
+  const hasher: Hasher = (encoded) => xxhash.h64(encoded);
+  const makeId = createIdMaker(clock);
+  const sampler = new Sampler(config.samples.values, hasher, randomBytes(16).toString('hex'));
+  const tables = pairs.map((pair) => pair.id);
+  const pending = new PendingChecks(pairs);
+  const book = new DriftBook(pairs, { sampler, metrics, makeId });
+  const proofs = new Proofs(tables);
+  const history = new VersionHistory(HISTORY_KEYS);
+  const watermarks = new Watermarks({ ordered: pipeline?.ordered ?? false });
+  const skew = { old: new ClockSkew(), new: new ClockSkew() };
+  const lag = new Map(tables.map((table) => [table, new LagWindow(config.slo.lagBudgetMs)]));
+  const health = new Health({ nowMs: () => clock.nowMs(), primary: config.primary, report: options.onFinding });
+  const source: ChangeSource | null = pipeline?.source ?? null;
+  const rechecker = new Rechecker({
+    pending,
+    book,
+    proofs,
+    history,
+    watermarks,
+    partitions: pipeline?.partitions ?? null,
+    consumes: source !== null,
+    primary,
+    replica,
+    skew,
+    lag,
+    health,
+    metrics,
+    clock,
+    hasher,
+    settleMs: config.settleMs,
+    lagBudgetMs: config.slo.lagBudgetMs,
+    batchKeys: config.checks.readBatch,
+    concurrency: RECHECK_CONCURRENCY,
+  });
+  const sweeps = new Sweeps({
+    pairs,
+    sides: databases,
+    primarySide: config.primary,
+    pending,
+    book,
+    proofs,
+    skew,
+    store,
+    metrics,
+    clock,
+    chunkRows: config.sweep.chunkRows === 'auto' ? CHUNK_ROWS : config.sweep.chunkRows,
+    concurrency: config.sweep.concurrency,
+    maxRowsPerSecond: config.sweep.maxRowsPerSecond ?? 0,
+    makeId,
+    strategyReason: strategyReason(config),
+    ...(options.onSweepProgress === undefined ? {} : { onProgress: options.onSweepProgress }),
+  });
+  const progress =
+    pipeline === null
+      ? null
+      : new Progress({
+          pairs,
+          watermarks,
+          partitions: pipeline.partitions,
+          slotName: pipeline.slotName,
+          offsets: pipeline.offsets,
+          primary,
+          replica,
+          skew,
+          health,
+          pending,
+          proofs,
+          newestAppliedUs: (table) => rechecker.newestAppliedUs(table),
+          clock,
+          lagBudgetMs: config.slo.lagBudgetMs,
+          ordered: pipeline.ordered,
+        });
+  const stream =
+    source === null
+      ? null
+      : new Stream({
+          pairs,
+          primarySide: config.primary,
+          pending,
+          proofs,
+          history,
+          watermarks,
+          skew,
+          usualLagMs: (table) => lag.get(table)?.figures(clock.nowMs(), config.slo.lagWindowMs).p50Ms ?? null,
+          metrics,
+          clock,
+          hasher,
+          pendingMax: config.checks.maxPending,
+          signal,
+        });
+  const schedule =
+    source === null || pipeline === null
+      ? null
+      : new SweepSchedule({
+          pairs,
+          primarySide: config.primary,
+          sweeps,
+          proofs,
+          watermarks,
+          partitions: pipeline.partitions,
+          clock,
+          everyMs: config.sweep.everyMs,
+        });
+  const checkpointer = new Checkpointer({ store, stream, source, pending, book, proofs, health, clock });
+  const verification = new Verification({
+    migration: config.migration,
+    phase: 'shadow',
+    primarySide: config.primary,
+    pairs,
+    findings: paired.findings,
+    pending,
+    book,
+    proofs,
+    watermarks,
+    rechecker,
+    sweeps,
+    sampler,
+    lag,
+    skew,
+    health,
+    clock,
+    gate: config.gate,
+    lagWindowMs: config.slo.lagWindowMs,
+    countsMessages: pipeline?.ordered === false,
+  });
+  restore(await store.restore(), { pairs: paired.pairs, pending, book, proofs, stream, nowMs: clock.nowMs() });
+  return { verification, pending, book, sweeps, schedule, rechecker, progress, stream, checkpointer, health };
+}
+
+function restore(
+  state: RestoredState,
+  into: { pairs: PairedDatabases['pairs']; pending: PendingChecks; book: DriftBook; proofs: Proofs; stream: Stream | null; nowMs: number },
+): void {
+  const pairOf = new Map(into.pairs.map((pair) => [pair.id, pair]));
+  for (const check of state.checks) {
+    const pair = pairOf.get(check.table);
+    if (pair !== undefined && check.key.length === pair.key.length) into.pending.restore(pair, check, into.nowMs);
+  }
+  for (const { drift, keyValues } of state.drift) {
+    const pair = pairOf.get(drift.table);
+    if (pair !== undefined && keyValues.length === pair.key.length) into.book.restore(pair, drift, keyValues, into.nowMs);
+  }
+  for (const table of state.tables) into.proofs.restore(table);
+  for (const [table, count] of state.deadLetters) if (pairOf.has(table)) into.proofs.get(table).deadLetters = count;
+  into.stream?.restore(state.partitions);
+}
+
+function strategyReason(config: Config): string {
+  switch (config.sweep.strategy) {
+    case 'auto':
+    case 'portable':
+      return 'canonical text and md5 in SQL on both sides: works between any two versions';
+    case 'fast':
+    case 'client':
+      return `${config.sweep.strategy} was asked for; this version has the portable path alone`;
+  }
+}
+
+/** Ids that sort by the time they were made: 12 hexadecimal digits of ms, then 12 at random. */
+function createIdMaker(clock: Clock): () => string {
+  return () => `${clock.nowMs().toString(16).padStart(12, '0')}${randomBytes(6).toString('hex')}`;
+}

@@ -1,0 +1,73 @@
+import type { Config, TableConfig } from '../config/config.ts';
+import { PostgresDatabase } from '../databases/postgres/database.ts';
+import { LockstepError } from '../domain/errors.ts';
+import { qualifiedName, type Pair, type Side, type TableDescription } from '../domain/pair.ts';
+import { makePair, type ColumnPairRules } from '../domain/pairing.ts';
+
+/** Both databases and what is compared between them. */
+export interface PairedDatabases {
+  readonly databases: Readonly<Record<Side, PostgresDatabase>>;
+  readonly pairs: readonly Pair[];
+  /** What is worth knowing of a pair and no obstacle, by `Pair.id`. */
+  readonly findings: ReadonlyMap<string, readonly string[]>;
+  readonly replicaIdentity: ReadonlyMap<string, Readonly<Record<Side, TableDescription['replicaIdentity']>>>;
+  close(): Promise<void>;
+}
+
+/**
+ * Connects to both databases and makes the pairs.
+ * @param tables old's qualified names; empty: all configured
+ * Rejects with `pairs_invalid` when a table, key or column does not fit, with what to do about each.
+ */
+export async function pairDatabases(config: Config, tables: readonly string[], warn: (message: string) => void): Promise<PairedDatabases> {
+  const open = (side: Side): PostgresDatabase =>
+    new PostgresDatabase({ ...config.databases[side], side, onWarning: (message) => warn(`${side}: ${message}`) });
+  const databases = { old: open('old'), new: open('new') };
+  const close = async (): Promise<void> => {
+    await Promise.all([databases.old.close(), databases.new.close()]);
+  };
+  try {
+    const wanted = config.tables.filter((table) => tables.length === 0 || tables.includes(qualifiedName(table.old)));
+    const pairs: Pair[] = [];
+    const problems: string[] = [];
+    const findings = new Map<string, readonly string[]>();
+    const replicaIdentity = new Map<string, Readonly<Record<Side, TableDescription['replicaIdentity']>>>();
+    for (const table of wanted) {
+      const [old, neu] = await Promise.all([databases.old.describeTable(table.old), databases.new.describeTable(table.new)]);
+      if (old === null) problems.push(`old has no table ${qualifiedName(table.old)}: check \`tables[].old\``);
+      if (neu === null) problems.push(`new has no table ${qualifiedName(table.new)}: check \`tables[].new\``);
+      if (old === null || neu === null) continue;
+      const made = makePair(rulesOf(table), old, neu);
+      switch (made.kind) {
+        case 'pair':
+          pairs.push(made.pair);
+          findings.set(made.pair.id, made.findings);
+          replicaIdentity.set(made.pair.id, { old: old.replicaIdentity, new: neu.replicaIdentity });
+          break;
+        case 'problems':
+          problems.push(...made.problems);
+          break;
+      }
+    }
+    if (problems.length > 0) throw new LockstepError('pairs_invalid', problems.join('\n'));
+    return { databases, pairs, findings, replicaIdentity, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function rulesOf(table: TableConfig): Parameters<typeof makePair>[0] {
+  const columns: Record<string, ColumnPairRules> = {};
+  for (const [name, rule] of table.columns) {
+    columns[name] = { ignore: rule.ignore, sensitive: rule.sensitive, ...(rule.new === null ? {} : { new: rule.new }) };
+  }
+  return {
+    old: table.old,
+    new: table.new,
+    columns,
+    where: table.where,
+    topic: table.topic,
+    ...(table.key === null ? {} : { key: table.key }),
+  };
+}

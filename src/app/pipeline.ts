@@ -1,0 +1,120 @@
+import type { Logger } from 'pino';
+import type { Config, KafkaEvents, PostgresEvents } from '../config/config.ts';
+import { DebeziumDecoder } from '../events/debezium/decoder.ts';
+import { createKafkaClient } from '../events/kafka/client.ts';
+import { KafkaPipelineOffsets } from '../events/kafka/offsets.ts';
+import { KafkaChangeSource } from '../events/kafka/source.ts';
+import { findTopics } from '../events/kafka/topics.ts';
+import { LockstepError } from '../domain/errors.ts';
+import type { Pair, Side } from '../domain/pair.ts';
+import { tableOn } from '../domain/pair.ts';
+import type { ChangeSource, Clock, PartitionsOf, PipelineOffsets } from '../verify/ports.ts';
+import type { PairedDatabases } from './pairs.ts';
+
+/** What is known of the way changes take from the primary to the replica. */
+export interface Pipeline {
+  /** null where the stream is only asked about, not consumed. */
+  readonly source: ChangeSource | null;
+  readonly offsets: PipelineOffsets;
+  readonly partitions: PartitionsOf;
+  readonly slotName: string | null;
+  /** One stream in commit order, its offsets being log positions. */
+  readonly ordered: boolean;
+  close(): Promise<void>;
+}
+
+export interface PipelineOptions {
+  readonly config: Config;
+  readonly paired: PairedDatabases;
+  readonly consume: boolean;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly onTrouble: (error: LockstepError | null) => void;
+}
+
+/** The pipeline that the configuration names; null where it names none. */
+export async function openPipeline(options: PipelineOptions): Promise<Pipeline | null> {
+  const { events } = options.config;
+  if (events === null) return null;
+  switch (events.kind) {
+    case 'kafka':
+      return openKafka(options, events);
+    case 'postgres':
+      return openPostgres(options, events);
+  }
+}
+
+async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise<Pipeline> {
+  const { config, paired, clock, logger, consume } = options;
+  const client = createKafkaClient({
+    brokers: events.brokers,
+    ssl: typeof events.ssl === 'boolean' ? events.ssl : tlsOf(events.ssl),
+    ...(events.sasl === null ? {} : { sasl: events.sasl }),
+    log: (level, message, details) => logger[level === 'error' ? 'warn' : 'debug']({ ...details }, `kafka: ${message}`),
+  });
+  if (events.registry !== null) {
+    throw new LockstepError('registry_unsupported', 'events.kafka.registry is set: this version reads JSON, not Avro', {
+      hint: 'leave events.kafka.registry out and use the JSON converter',
+    });
+  }
+  const sides: readonly Side[] = ['old', 'new'];
+  const wanted = paired.pairs.flatMap((pair) =>
+    sides
+      .filter((side) => side === config.primary || pair.topic[side] !== undefined)
+      .map((side) => ({ pairId: pair.id, side, table: tableOn(pair, side), ...givenTopic(pair, side) })),
+  );
+  const found = await findTopics(client, wanted);
+  const pairOf = new Map(paired.pairs.map((pair) => [pair.id, pair]));
+  const topics = found.map(({ pairId, side, topic }) => ({ pair: pairOf.get(pairId) as Pair, side, topic }));
+  const offsets = new KafkaPipelineOffsets({
+    client,
+    topics: [...new Set(found.map(({ topic }) => topic))],
+    appliedTopics: [...new Set(found.filter(({ side }) => side === config.primary).map(({ topic }) => topic))],
+    ownGroup: events.group,
+    ...(events.sinkGroup === null ? {} : { sinkGroup: events.sinkGroup }),
+    nowMs: () => clock.nowMs(),
+  });
+  const counted = new Map(found.map(({ pairId, side, topic, partitions }) => [`${pairId}/${side}`, { topic, partitions }]));
+  const source = consume
+    ? new KafkaChangeSource({
+        client,
+        group: events.group,
+        topics,
+        decoder: new DebeziumDecoder({
+          pairs: paired.pairs,
+          topics,
+          replicaIdentity: paired.replicaIdentity,
+          placeholder: events.unavailablePlaceholder,
+        }),
+        onTrouble: options.onTrouble,
+      })
+    : null;
+  return {
+    source,
+    offsets,
+    slotName: null,
+    ordered: false,
+    partitions: (pair, side) => {
+      const topic = counted.get(`${pair.id}/${side}`);
+      return topic === undefined ? [] : Array.from({ length: topic.partitions }, (_, partition) => ({ topic: topic.topic, partition }));
+    },
+    close: () => offsets.close(),
+  };
+}
+
+function givenTopic(pair: Pair, side: Side): { given?: string } {
+  const given = pair.topic[side];
+  return given === undefined ? {} : { given };
+}
+
+function tlsOf(ssl: Exclude<KafkaEvents['ssl'], boolean>): { ca?: string; cert?: string; key?: string } {
+  return {
+    ...(ssl.ca === null ? {} : { ca: ssl.ca }),
+    ...(ssl.cert === null ? {} : { cert: ssl.cert }),
+    ...(ssl.key === null ? {} : { key: ssl.key }),
+  };
+}
+
+async function openPostgres(_options: PipelineOptions, _events: PostgresEvents): Promise<Pipeline> {
+  throw new LockstepError('not_built', 'events.postgres is not built yet');
+}

@@ -1,0 +1,193 @@
+import type { Config } from '../config/config.ts';
+import type { Drift, DriftEvent } from '../domain/drift.ts';
+import type { GateReport, Phase } from '../domain/gate.ts';
+import type { Pair } from '../domain/pair.ts';
+import type { RowKey } from '../domain/row.ts';
+import type { PipelineFinding, Summary, Sweep, TableStatus } from '../domain/status.ts';
+import { canonicalFromInput, shownValue } from '../domain/values/classes.ts';
+import type { AuditEntry, DriftFilter, Page, RequestedKey, RowChecks, ServiceView, SweepStart, TableLag } from '../http/ports.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import type { PostgresStateStore } from '../state/store.ts';
+import type { Core } from './core.ts';
+
+/** Burn rates are given over these windows (Google SRE workbook, chapter 5). */
+const BURN_WINDOWS: readonly (readonly [string, number])[] = [
+  ['5m', 300_000],
+  ['30m', 1_800_000],
+  ['1h', 3_600_000],
+  ['2h', 7_200_000],
+  ['6h', 21_600_000],
+  ['24h', 86_400_000],
+];
+
+/** Findings with which the service cannot do its work. */
+const NOT_READY: readonly PipelineFinding[] = ['primary_unreachable', 'replica_unreachable', 'stream_unreachable', 'state_store_unreachable'];
+
+export interface LiveServiceOptions {
+  readonly config: Config;
+  readonly core: Core;
+  readonly store: PostgresStateStore;
+  readonly metrics: Metrics;
+  readonly pairs: readonly Pair[];
+  readonly signal: AbortSignal;
+  readonly onSweep: (done: Promise<Sweep>) => void;
+}
+
+/** The running service as HTTP asks it. */
+export class LiveService implements ServiceView {
+  private readonly options: LiveServiceOptions;
+
+  constructor(options: LiveServiceOptions) {
+    this.options = options;
+  }
+
+  summary(): Promise<Summary> {
+    return Promise.resolve(this.options.core.verification.summary());
+  }
+
+  table(id: string): Promise<TableStatus | null> {
+    const { verification } = this.options.core;
+    const pair = verification.pair(id);
+    return Promise.resolve(pair === null ? null : verification.tableStatus(pair));
+  }
+
+  async listDrift(filter: DriftFilter, cursor: string | null, limit: number): Promise<Page<Drift>> {
+    const key = filter.key === null ? null : this.shownKey(filter.key, filter.table);
+    return this.options.store.listDrift(
+      {
+        ...(filter.table === null ? {} : { table: filter.table }),
+        ...(filter.kind === null ? {} : { kind: filter.kind }),
+        ...(filter.status === null ? {} : { status: filter.status }),
+        ...(filter.causeCode === null ? {} : { cause: filter.causeCode }),
+        ...(filter.foundBy === null ? {} : { foundBy: filter.foundBy }),
+        ...(filter.minAgeMs === null ? {} : { minAgeS: filter.minAgeMs / 1000 }),
+        ...(filter.sinceMs === null ? {} : { since: filter.sinceMs }),
+        ...(key === null ? {} : { key }),
+      },
+      cursor,
+      limit,
+    );
+  }
+
+  async drift(id: string): Promise<{ readonly drift: Drift; readonly events: readonly DriftEvent[] } | null> {
+    return this.options.store.drift(id);
+  }
+
+  recheckDrift(id: string): Promise<'accepted' | 'not_found'> {
+    return Promise.resolve(this.options.core.verification.recheckDrift(id) ? 'accepted' : 'not_found');
+  }
+
+  ignoreDrift(id: string, reason: string): Promise<Drift | null> {
+    return Promise.resolve(this.options.core.verification.ignoreDrift(id, reason));
+  }
+
+  async checkRows(table: string, keys: readonly RequestedKey[]): Promise<RowChecks> {
+    const { verification } = this.options.core;
+    const pair = verification.pair(table);
+    if (pair === null) return { kind: 'unknown_table' };
+    const rowKeys: RowKey[] = [];
+    for (const key of keys) {
+      const parts: string[] = [];
+      for (const index of pair.key) {
+        const column = pair.columns[index];
+        if (column === undefined) continue;
+        const given = key[column.name];
+        const value = given === undefined ? undefined : canonicalFromInput(column.valueClass, column.old.type, given);
+        if (value === undefined) {
+          return { kind: 'bad_key', message: `each key must have ${column.name}, a value of type ${column.old.type.formatted}` };
+        }
+        parts.push(value);
+      }
+      rowKeys.push(parts);
+    }
+    return { kind: 'results', results: await verification.checkRows(pair, rowKeys, this.options.signal) };
+  }
+
+  lag(windowMs: number | null): Promise<readonly TableLag[]> {
+    const { config, core, pairs } = this.options;
+    const { lagBudgetMs, lagObjective, lagWindowMs } = config.slo;
+    const allowed = 1 - lagObjective;
+    return Promise.resolve(
+      pairs.map((pair): TableLag => {
+        const { oldestPendingMs } = core.verification.tableStatus(pair);
+        const figuresOf = (window: number): TableLag['lag'] => core.verification.lagFigures(pair, window, oldestPendingMs);
+        const burn = (window: number): number | null => {
+          const { samples, breaches } = figuresOf(window);
+          return samples === 0 || allowed <= 0 ? null : breaches / samples / allowed;
+        };
+        const spent = burn(lagWindowMs);
+        return {
+          table: pair.id,
+          lag: figuresOf(windowMs ?? lagWindowMs),
+          budgetMs: lagBudgetMs,
+          objective: lagObjective,
+          errorBudgetRemainingRatio: spent === null ? null : 1 - spent,
+          burnRates: Object.fromEntries(BURN_WINDOWS.map(([name, window]) => [name, burn(window)])),
+        };
+      }),
+    );
+  }
+
+  async listSweeps(cursor: string | null, limit: number): Promise<Page<Sweep>> {
+    const stored = await this.options.store.listSweeps(cursor, limit);
+    const current = this.options.core.sweeps.current();
+    if (current === null) return stored;
+    const others = stored.items.filter((sweep) => sweep.id !== current.id);
+    return { ...stored, items: cursor === null ? [current, ...others].slice(0, limit) : others };
+  }
+
+  startSweep(tables: readonly string[] | null): Promise<SweepStart> {
+    const { core, pairs, signal, onSweep } = this.options;
+    const unknown = tables?.find((table) => core.verification.pair(table) === null);
+    if (unknown !== undefined) return Promise.resolve({ kind: 'unknown_table', table: unknown });
+    const running = core.sweeps.current();
+    if (running !== null) return Promise.resolve({ kind: 'already_running', sweep: running });
+    const started = core.sweeps.start(tables ?? pairs.map((pair) => pair.id), signal);
+    if (started === null) throw new RangeError('a sweep began in between');
+    onSweep(started.done);
+    return Promise.resolve({ kind: 'started', sweep: started.sweep });
+  }
+
+  cancelSweep(id: string): Promise<Sweep | null> {
+    const { sweeps } = this.options.core;
+    const current = sweeps.current();
+    return Promise.resolve(current !== null && sweeps.cancel(id) ? { ...current, status: 'cancelled' } : null);
+  }
+
+  gate(phase: Phase | null): Promise<GateReport> {
+    return Promise.resolve(this.options.core.verification.gate(phase));
+  }
+
+  readiness(): Promise<{ readonly ready: boolean; readonly reasons: readonly string[] }> {
+    const reasons = this.options.core.health
+      .all()
+      .filter((status) => NOT_READY.includes(status.finding))
+      .map((status) => `${status.finding}: ${status.message}`);
+    return Promise.resolve({ ready: reasons.length === 0, reasons });
+  }
+
+  async metrics(): Promise<{ readonly contentType: string; readonly body: string }> {
+    const { metrics, core } = this.options;
+    return { contentType: metrics.contentType, body: await metrics.render(core.verification.summary()) };
+  }
+
+  async audit(entry: AuditEntry): Promise<void> {
+    const { atMs, actor, action, ...detail } = entry;
+    await this.options.store.appendAudit({ atMs, actor, action, detail: { ...detail } });
+  }
+
+  /** A requested key as drift shows keys, so that the two can be compared. */
+  private shownKey(key: RequestedKey, table: string | null): Record<string, string | number | boolean | null> {
+    const { pairs } = this.options;
+    const shown: Record<string, string | number | boolean | null> = {};
+    for (const [name, value] of Object.entries(key)) {
+      const column = pairs
+        .filter((pair) => table === null || pair.id === table)
+        .flatMap((pair) => pair.key.flatMap((index) => pair.columns[index] ?? []))
+        .find((candidate) => candidate.name === name);
+      const canonical = column === undefined ? undefined : canonicalFromInput(column.valueClass, column.old.type, value);
+      shown[name] = column === undefined || canonical === undefined ? value : shownValue(column.valueClass, canonical);
+    }
+    return shown;
+  }
+}
