@@ -14,7 +14,7 @@ export interface DatabaseConfig {
 }
 
 /** TLS towards Kafka: PEM texts, already read. `true` uses the system's authorities. */
-export type KafkaSsl = boolean | { readonly ca: string | null; readonly cert: string | null; readonly key: string | null };
+export type KafkaSsl = boolean | { readonly ca?: string; readonly cert?: string; readonly key?: string };
 
 export interface KafkaSasl {
   readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512';

@@ -122,8 +122,8 @@ function printedColumn(rules: ColumnRules): Unprinted {
   };
 }
 
-function secret(value: string | null): string | null {
-  return value === null ? null : REDACTED;
+function secret(value: string | null | undefined): string | null {
+  return value === null || value === undefined ? null : REDACTED;
 }
 
 type Unprinted = null | string | number | boolean | Unprinted[] | { [key: string]: Unprinted };

@@ -163,11 +163,10 @@ class Resolver {
     if ((ssl.cert_file === undefined) !== (ssl.key_file === undefined)) {
       this.#tree.report(path, 'a client certificate needs both cert_file and key_file');
     }
-    return {
-      ca: this.#readFile(ssl.ca_file, [...path, 'ca_file']),
-      cert: this.#readFile(ssl.cert_file, [...path, 'cert_file']),
-      key: this.#readFile(ssl.key_file, [...path, 'key_file']),
-    };
+    const ca = this.#readFile(ssl.ca_file, [...path, 'ca_file']);
+    const cert = this.#readFile(ssl.cert_file, [...path, 'cert_file']);
+    const key = this.#readFile(ssl.key_file, [...path, 'key_file']);
+    return { ...(ca === null ? {} : { ca }), ...(cert === null ? {} : { cert }), ...(key === null ? {} : { key }) };
   }
 
   #http(document: Document): Config['http'] {

@@ -6,7 +6,7 @@ import { childSchema, coerceScalar } from './tree.ts';
 import type { ConfigurationTree, RawSection, RawValue } from './tree.ts';
 
 /** More values than any configuration has; stops aliases that multiply themselves. */
-const MAX_VALUES = 200_000;
+const MAX_VALUES = 50_000;
 /** Deeper than any configuration; stops aliases that contain themselves. */
 const MAX_DEPTH = 32;
 
