@@ -25,6 +25,7 @@ export interface MetricsOptions {
   readonly lagBudgetMs: number;
   /** Share of the changes that must stay within the budget, e.g. 0.999. */
   readonly lagObjective: number;
+  readonly sweepMaxAgeMs: number;
   readonly version: string;
 }
 
@@ -48,6 +49,8 @@ export class Metrics implements VerifyMetrics {
   readonly #unverifiableKeys = this.#gauge(METRICS.unverifiableKeys);
   readonly #driftRows = this.#gauge(METRICS.driftRows);
   readonly #lagBudget = this.#gauge(METRICS.lagBudget);
+  readonly #lagObjective = this.#gauge(METRICS.lagObjective);
+  readonly #sweepMaxAge = this.#gauge(METRICS.sweepMaxAge);
   readonly #errorBudgetRemaining = this.#gauge(METRICS.errorBudgetRemaining);
   readonly #verifiedThrough = this.#gauge(METRICS.verifiedThrough);
   readonly #verifiedLag = this.#gauge(METRICS.verifiedLag);
@@ -143,9 +146,10 @@ export class Metrics implements VerifyMetrics {
   render(summary: Summary | null): Promise<string> {
     for (const gauge of this.#gauges) gauge.reset();
     // A reset leaves a gauge without labels at 0, which would be a value.
-    this.#lagBudget.remove();
     this.#errorBudgetRemaining.remove();
     this.#lagBudget.set(this.#options.lagBudgetMs / 1000);
+    this.#lagObjective.set(this.#options.lagObjective);
+    this.#sweepMaxAge.set(this.#options.sweepMaxAgeMs / 1000);
     this.#buildInfo.set({ version: this.#options.version }, 1);
     if (summary === null) {
       if (this.#lastGatePhase !== null) this.#setGate(this.#lastGatePhase, 'unknown');

@@ -8,7 +8,7 @@ import { freshTableStatus, NOW_MS, summary, tableStatus } from './summary.ts';
 const TABLES = ['public.payments', 'public.orders'];
 
 function metrics(): Metrics {
-  return new Metrics({ tables: TABLES, lagBudgetMs: 5_000, lagObjective: 0.999, version: '1.2.3' });
+  return new Metrics({ tables: TABLES, lagBudgetMs: 5_000, lagObjective: 0.999, sweepMaxAgeMs: 86_400_000, version: '1.2.3' });
 }
 
 /** Series → value, without comments. */
@@ -37,6 +37,8 @@ describe('Metrics', () => {
     }
     expect(found.get('lockstep_drift_detection_seconds_count{found_by="sweep"}')).toBe(0);
     expect(found.get('lockstep_replication_lag_budget_seconds')).toBe(5);
+    expect(found.get('lockstep_replication_lag_objective_ratio')).toBe(0.999);
+    expect(found.get('lockstep_sweep_max_age_seconds')).toBe(86_400);
     expect(found.get('lockstep_build_info{version="1.2.3"}')).toBe(1);
   });
 
