@@ -20,7 +20,7 @@ export interface Application {
       readonly signal: AbortSignal;
       readonly logger: Logger;
       readonly version: string;
-      onReady(address: { readonly url: string }): void;
+      readonly onReady: (address: { readonly url: string }) => void;
     },
   ) => Promise<void>;
   readonly runCheck: (
@@ -31,7 +31,7 @@ export interface Application {
       readonly strategy: DigestStrategy;
       readonly signal: AbortSignal;
       readonly logger: Logger;
-      onProgress(progress: CheckProgress): void;
+      readonly onProgress: (progress: CheckProgress) => void;
     },
   ) => Promise<CheckOutcome>;
   readonly migrateState: (

@@ -97,7 +97,7 @@ function without(schema: TSchema, required: boolean): string {
   if (required) return 'required';
   const note: unknown = schema[DEFAULT_NOTE];
   if (typeof note === 'string') return note;
-  const value: unknown = schema['default'];
+  const value = schema['default'] as string | number | boolean | undefined;
   return value === undefined ? '' : `\`${String(value)}\``;
 }
 

@@ -1,0 +1,164 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { checkReport } from '../../../src/cli/check-report.ts';
+import { formatElapsed } from '../../../src/cli/text-table.ts';
+import type { Drift } from '../../../src/domain/drift.ts';
+import type { CheckOutcome } from '../../../src/domain/outcome.ts';
+import { Folder, MINIMAL } from '../config/fixtures.ts';
+import { run } from './console.ts';
+
+const folder = new Folder();
+let file = '';
+beforeAll(() => {
+  file = folder.write('lockstep.yaml', `${MINIMAL}  - old: public.orders\n`);
+});
+afterAll(() => folder.remove());
+
+const DRIFT: Drift = {
+  id: '01J',
+  table: 'public.payments',
+  key: { id: '9007199254740993' },
+  kind: 'different',
+  columns: ['amount'],
+  old: { id: '9007199254740993', amount: '***' },
+  new: { id: '9007199254740993', amount: '***' },
+  oldHash: '0123456789abcdef',
+  newHash: 'fedcba9876543210',
+  status: 'open',
+  foundBy: 'sweep',
+  cause: null,
+  firstSeenAtMs: 0,
+  confirmedAtMs: 1_000,
+  lastCheckedAtMs: 2_000,
+  resolvedAtMs: null,
+  checks: 3,
+  position: { topic: 't', partition: 0, offset: '12', lsn: 24_000_000_000_000_000_123n, txId: '7' },
+};
+
+const MATCH: CheckOutcome = {
+  verdict: 'match',
+  reason: null,
+  tables: [
+    { table: 'public.payments', rows: { old: '5000000', new: '5000000' }, drift: 0, strategy: 'portable', strategyReason: 'asked for', elapsedMs: 12_340 },
+    { table: 'public.orders', rows: { old: '7', new: '7' }, drift: 0, strategy: 'portable', strategyReason: 'asked for', elapsedMs: 8 },
+  ],
+  drift: [],
+};
+const DRIFTED: CheckOutcome = { ...MATCH, verdict: 'drift', drift: [DRIFT] };
+const UNKNOWN: CheckOutcome = { ...MATCH, verdict: 'unknown', reason: '3 keys never rest' };
+
+const DRIFT_JSON = {
+  id: '01J',
+  table: 'public.payments',
+  key: { id: '9007199254740993' },
+  kind: 'different',
+  columns: ['amount'],
+  old: { id: '9007199254740993', amount: '***' },
+  new: { id: '9007199254740993', amount: '***' },
+  old_hash: '0123456789abcdef',
+  new_hash: 'fedcba9876543210',
+  status: 'open',
+  found_by: 'sweep',
+  cause: null,
+  first_seen_at: '1970-01-01T00:00:00.000Z',
+  confirmed_at: '1970-01-01T00:00:01.000Z',
+  last_checked_at: '1970-01-01T00:00:02.000Z',
+  resolved_at: null,
+  checks: 3,
+  position: { topic: 't', partition: 0, offset: '12', lsn: '24000000000000000123', tx_id: '7' },
+};
+
+describe('formats', () => {
+  test('json', () => {
+    expect(JSON.parse(checkReport(DRIFTED, 'json'))).toMatchObject({
+      verdict: 'drift',
+      tables: [{ table: 'public.payments', rows: { old: 5_000_000, new: 5_000_000 }, drift: 0, strategy: 'portable' }, {}],
+      drift: [DRIFT_JSON],
+    });
+    const huge = { ...MATCH, tables: MATCH.tables.map((table) => ({ ...table, rows: { old: '9007199254740993', new: '1' } })) };
+    expect(checkReport(huge, 'json')).toContain('"old": "9007199254740993"');
+  });
+
+  test('ndjson: one drift a line', () => {
+    const lines = checkReport({ ...DRIFTED, drift: [DRIFT, DRIFT] }, 'ndjson').split('\n');
+    expect(lines.pop()).toBe('');
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([DRIFT_JSON, DRIFT_JSON]);
+    expect(checkReport(MATCH, 'ndjson')).toBe('');
+  });
+
+  test('text', () => {
+    expect(checkReport(DRIFTED, 'text')).toBe(
+      `table            old rows  new rows  drift  strategy   time
+public.payments   5000000   5000000      0  portable  12.3s
+public.orders           7         7      0  portable    8ms
+
+different   public.payments  id=9007199254740993  amount
+
+drift: 1 row
+`,
+    );
+    expect(checkReport(MATCH, 'text')).toMatch(/\nin parity: 2 tables, no drift\n$/);
+    expect(checkReport(UNKNOWN, 'text')).toMatch(/\nunknown: 3 keys never rest\n$/);
+  });
+
+  test.each([
+    [0, '0ms'],
+    [999, '999ms'],
+    [1_000, '1.0s'],
+    [59_900, '59.9s'],
+    [59_990, '1m 00s'],
+    [304_000, '5m 04s'],
+  ])('%d ms is %s', (ms, text) => expect(formatElapsed(ms)).toBe(text));
+});
+
+describe('check', () => {
+  test.each([
+    [MATCH, 0],
+    [DRIFTED, 1],
+    [UNKNOWN, 3],
+  ])('the exit code tells the verdict', async (outcome, code) => {
+    const result = await run(['check', '-c', file], { runCheck: () => Promise.resolve(outcome) });
+    expect(result).toMatchObject({ code, stderr: '' });
+    expect(result.stdout).toBe(checkReport(outcome, 'text'));
+  });
+
+  test('tables and strategy are handed on', async () => {
+    const result = await run(['check', '-c', file, '-t', 'payments', 'public.orders', '--strategy', 'portable', '--format', 'json'], {
+      runCheck: (_config, { tables, strategy, onProgress }) => {
+        expect(tables).toEqual(['public.payments', 'public.orders']);
+        expect(strategy).toBe('portable');
+        onProgress({ table: 'public.payments', ratio: 0.5, rows: 1n, etaMs: null });
+        return Promise.resolve(MATCH);
+      },
+    });
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  test('a table that is not configured', async () => {
+    expect(await run(['check', '-c', file, '--table', 'public.paymets'])).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'error: --table public.paymets: no such table under tables\nhint: did you mean public.payments?\n',
+    });
+  });
+
+  test('interrupted: nothing is known', async () => {
+    const stop = new AbortController();
+    const result = await run(
+      ['check', '-c', file],
+      {
+        runCheck: (_config, { signal }) =>
+          new Promise((_resolve, reject) => {
+            signal.addEventListener('abort', () => reject(new Error('aborted')));
+            stop.abort();
+          }),
+      },
+      { signal: stop.signal },
+    );
+    expect(result).toEqual({ code: 3, stdout: '', stderr: 'interrupted: nothing is known\n' });
+  });
+
+  test('a failing check: exit code 2', async () => {
+    const result = await run(['check', '-c', file], { runCheck: () => Promise.reject(new Error('no route')) });
+    expect(result).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(/^error: no route\n/) as string });
+  });
+});
