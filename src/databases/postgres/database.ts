@@ -1,62 +1,217 @@
-import type { Pair, Side, TableDescription, TableName } from '../../domain/pair.ts';
-import type { RowKey } from '../../domain/row.ts';
-import type { ClockSample, Database, Digest, KeyRange, LogProgress, RowDigest, RowsRead } from '../../verify/ports.ts';
+import { LockstepError } from '../../domain/errors.ts';
+import type { Pair, PairColumn, Side, TableDescription, TableName } from '../../domain/pair.ts';
+import { columnOn, qualifiedName, tableOn } from '../../domain/pair.ts';
+import type { CanonicalValue, KeyId, RowKey } from '../../domain/row.ts';
+import { keyId } from '../../domain/row.ts';
+import { canonicalFromText } from '../../domain/values/classes.ts';
+import type { ClockSample, Database, Digest, KeyRange, LogProgress, RowDigest, RowRead, RowsRead } from '../../verify/ports.ts';
+import { describeTable } from './catalogue.ts';
+import type { Statement } from './digest-sql.ts';
+import { digestStatement, keyAfterStatement, rowDigestsStatement } from './digest-sql.ts';
+import type { ByteOrdered } from './key-sql.ts';
+import { ROW, canHold, filterSql, keyColumns, quoteTable, sortsAsText } from './key-sql.ts';
+import { epochUsSql, rowsSql } from './rows-sql.ts';
+import type { SessionOptions, TextRow } from './session.ts';
+import { Sessions } from './session.ts';
 
-export interface PostgresOptions {
-  readonly side: Side;
-  /** Connection URL with its password. A secret. */
-  readonly url: string;
-  /** Most connections held at once. */
-  readonly pool: number;
-  readonly statementTimeoutMs?: number;
-  readonly lockTimeoutMs?: number;
-  readonly connectTimeoutMs?: number;
+/** Keys of one read: large enough to make the round trip cheap, small enough to stay a quick statement. */
+const KEYS_PER_READ_MAX = 1000;
+
+/** Collations that order text by its bytes. */
+const BYTE_COLLATIONS = `('C', 'POSIX', 'C.UTF-8', 'C.utf8', 'ucs_basic')`;
+
+const BYTE_ORDERED_SQL = `
+SELECT a.attname::text
+FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation
+WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped AND (
+  c.collname IN ${BYTE_COLLATIONS}
+  OR (c.collname = 'default' AND (SELECT datcollate IN ${BYTE_COLLATIONS} FROM pg_database WHERE datname = current_database())))`;
+
+export interface PostgresDatabaseOptions extends SessionOptions {
   /** The time of this process, µs since 1970. */
   readonly nowUs?: () => bigint;
-  /** Told about trouble with idle connections. */
-  readonly onWarning?: (message: string, about: Readonly<Record<string, string>>) => void;
 }
 
+/** One PostgreSQL, old or new: described, read by key and digested by range; never written to. */
 export class PostgresDatabase implements Database {
   readonly side: Side;
-  readonly maxKeysPerRead = 1000;
-  constructor(options: PostgresOptions) {
+  readonly maxKeysPerRead = KEYS_PER_READ_MAX;
+  private readonly sessions: Sessions;
+  private readonly nowUs: () => bigint;
+  private readonly byteOrdered = new Map<string, ByteOrdered>();
+  private commitTimes: boolean | null = null;
+
+  constructor(options: PostgresDatabaseOptions) {
     this.side = options.side;
+    this.sessions = new Sessions(options);
+    this.nowUs = options.nowUs ?? ((): bigint => BigInt(Date.now()) * 1000n);
   }
-  describeTable(_table: TableName, _signal?: AbortSignal): Promise<TableDescription | null> {
-    return Promise.reject(new Error('skeleton'));
+
+  /** A table from the catalogue; null where there is none of that name. @throws LockstepError `not_a_table` */
+  describeTable(table: TableName, signal?: AbortSignal): Promise<TableDescription | null> {
+    return describeTable(this.sessions, table, signal);
   }
-  serverVersion(_signal?: AbortSignal): Promise<{ readonly text: string; readonly number: number }> {
-    return Promise.reject(new Error('skeleton'));
+
+  async serverVersion(signal?: AbortSignal): Promise<{ readonly text: string; readonly number: number }> {
+    const row = await this.one(`SELECT current_setting('server_version'), current_setting('server_version_num')`, [], null, signal);
+    return { text: row[0] ?? '', number: Number(row[1]) };
   }
-  trackCommitTimestamp(_signal?: AbortSignal): Promise<boolean> {
-    return Promise.reject(new Error('skeleton'));
+
+  /** Whether the server keeps commit times, which make lag exact. */
+  async trackCommitTimestamp(signal?: AbortSignal): Promise<boolean> {
+    const row = await this.one(`SELECT current_setting('track_commit_timestamp')`, [], null, signal);
+    this.commitTimes = row[0] === 'on';
+    return this.commitTimes;
   }
-  readRows(_pair: Pair, _keys: readonly RowKey[], _signal: AbortSignal): Promise<RowsRead> {
-    return Promise.reject(new Error('skeleton'));
+
+  async readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<RowsRead> {
+    if (keys.length > this.maxKeysPerRead) throw new LockstepError('too_many_keys', `at most ${this.maxKeysPerRead} keys can be read at once`);
+    const columns = keyColumns(pair, this.side);
+    const asked = keys.filter((key) => columns.every((column, index) => canHold(column, key[index] as string)));
+    const parameters = columns.map((_column, index) => asked.map((key) => key[index] as string));
+    const answered = await this.queryRows(pair, parameters, signal);
+    const rows = new Map<KeyId, RowRead>();
+    let readAtUs = 0n;
+    for (const [place, startedAtUs, committedAtUs, ...values] of answered) {
+      readAtUs = BigInt(startedAtUs ?? '0');
+      if (place == null) continue;
+      const id = keyId(asked[Number(place) - 1] as RowKey);
+      rows.set(id, { row: this.canonicalRow(pair, values), committedAtUs: committedAtUs == null ? null : BigInt(committedAtUs) });
+    }
+    return { rows, readAtUs };
   }
-  clock(_signal: AbortSignal): Promise<ClockSample> {
-    return Promise.reject(new Error('skeleton'));
+
+  async clock(signal: AbortSignal): Promise<ClockSample> {
+    // The connection must be there before the time is taken.
+    const ask = (): Promise<TextRow> => this.one(`SELECT ${epochUsSql('clock_timestamp()')}`, [], null, signal);
+    await ask();
+    const sentUs = this.nowUs();
+    const row = await ask();
+    return { databaseUs: BigInt(row[0] ?? '0'), sentUs, receivedUs: this.nowUs() };
   }
-  logProgress(_signal: AbortSignal): Promise<LogProgress> {
-    return Promise.reject(new Error('skeleton'));
+
+  async logProgress(signal: AbortSignal): Promise<LogProgress> {
+    // now() was taken as the statement arrived: before the position is read.
+    const rows = await this.sessions.query(
+      `SELECT ${epochUsSql('now()')}, at.lsn::text, s.slot_name::text, s.plugin::text, s.active::text, (s.confirmed_flush_lsn - '0/0'::pg_lsn)::text
+FROM (SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END) - '0/0'::pg_lsn AS lsn) at
+LEFT JOIN pg_replication_slots s ON s.slot_type = 'logical' AND s.database = current_database()`,
+      [],
+      null,
+      signal,
+    );
+    const [first] = rows;
+    return {
+      clockUs: BigInt(first?.[0] ?? '0'),
+      insertLsn: BigInt(first?.[1] ?? '0'),
+      slots: rows
+        .filter((row) => row[2] != null)
+        .map((row) => ({ name: row[2] ?? '', plugin: row[3] ?? '', active: row[4] === 'true', confirmedFlushLsn: row[5] == null ? null : BigInt(row[5]) })),
+    };
   }
-  subscriptionSlots(_signal: AbortSignal): Promise<readonly string[]> {
-    return Promise.reject(new Error('skeleton'));
+
+  async subscriptionSlots(signal: AbortSignal): Promise<readonly string[]> {
+    const rows = await this.sessions.query(
+      `SELECT subslotname::text FROM pg_subscription
+WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND subslotname IS NOT NULL`,
+      [],
+      null,
+      signal,
+    );
+    return rows.map((row) => row[0] ?? '');
   }
-  estimateRows(_pair: Pair, _signal: AbortSignal): Promise<bigint> {
-    return Promise.reject(new Error('skeleton'));
+
+  async estimateRows(pair: Pair, signal: AbortSignal): Promise<bigint> {
+    const filter = filterSql(pair, this.side);
+    const table = tableOn(pair, this.side);
+    const rows = await this.sessions.query(
+      `EXPLAIN SELECT FROM ${quoteTable(table)} AS ${ROW}${filter === '' ? '' : ` WHERE ${filter}`}`,
+      [],
+      qualifiedName(table),
+      signal,
+    );
+    return BigInt(/rows=(\d+)/.exec(rows[0]?.[0] ?? '')?.[1] ?? '0');
   }
-  digest(_pair: Pair, _range: KeyRange, _signal: AbortSignal): Promise<Digest> {
-    return Promise.reject(new Error('skeleton'));
+
+  async digest(pair: Pair, range: KeyRange, signal: AbortSignal): Promise<Digest> {
+    const [row] = await this.ranged(pair, signal, (byteOrdered) => digestStatement(pair, this.side, range, byteOrdered));
+    return { rows: BigInt(row?.[0] ?? '0'), sum: row?.[1] ?? '0' };
   }
-  keyAfter(_pair: Pair, _range: KeyRange, _rows: number, _signal: AbortSignal): Promise<RowKey | null> {
-    return Promise.reject(new Error('skeleton'));
+
+  async keyAfter(pair: Pair, range: KeyRange, rows: number, signal: AbortSignal): Promise<RowKey | null> {
+    const [row] = await this.ranged(pair, signal, (byteOrdered) => keyAfterStatement(pair, this.side, range, rows, byteOrdered));
+    return row === undefined ? null : this.canonicalKey(pair, row);
   }
-  rowDigests(_pair: Pair, _range: KeyRange, _limit: number, _signal: AbortSignal): Promise<readonly RowDigest[]> {
-    return Promise.reject(new Error('skeleton'));
+
+  async rowDigests(pair: Pair, range: KeyRange, limit: number, signal: AbortSignal): Promise<readonly RowDigest[]> {
+    const rows = await this.ranged(pair, signal, (byteOrdered) => rowDigestsStatement(pair, this.side, range, limit, byteOrdered));
+    return rows.map((row) => ({ key: this.canonicalKey(pair, row), digest: row[pair.key.length] ?? '' }));
   }
+
+  /** Ends all connections; statements under way are waited for. */
   close(): Promise<void> {
-    return Promise.resolve();
+    return this.sessions.close();
   }
+
+  private async queryRows(pair: Pair, parameters: readonly string[][], signal: AbortSignal): Promise<TextRow[]> {
+    const table = qualifiedName(tableOn(pair, this.side));
+    const commitTimes = this.commitTimes ?? (await this.trackCommitTimestamp(signal));
+    try {
+      return await this.sessions.query(rowsSql(pair, this.side, commitTimes), parameters, table, signal);
+    } catch (error) {
+      // The server was restarted with track_commit_timestamp off: ask again what it keeps.
+      if (!commitTimes || !isMissingCommitTimes(error)) throw error;
+      const still = await this.trackCommitTimestamp(signal);
+      if (still) throw error;
+      return this.sessions.query(rowsSql(pair, this.side, false), parameters, table, signal);
+    }
+  }
+
+  private async ranged(pair: Pair, signal: AbortSignal, statement: (byteOrdered: ByteOrdered) => Statement): Promise<TextRow[]> {
+    const { sql, parameters } = statement(await this.byteOrderedColumns(pair, signal));
+    return this.sessions.query(sql, parameters, qualifiedName(tableOn(pair, this.side)), signal);
+  }
+
+  private async byteOrderedColumns(pair: Pair, signal: AbortSignal): Promise<ByteOrdered> {
+    if (!keyColumns(pair, this.side).some(sortsAsText)) return new Set();
+    const table = tableOn(pair, this.side);
+    const known = this.byteOrdered.get(quoteTable(table));
+    if (known !== undefined) return known;
+    const rows = await this.sessions.query(BYTE_ORDERED_SQL, [quoteTable(table)], qualifiedName(table), signal);
+    const columns = new Set(rows.map((row) => row[0] ?? ''));
+    this.byteOrdered.set(quoteTable(table), columns);
+    return columns;
+  }
+
+  private canonicalRow(pair: Pair, values: TextRow): CanonicalValue[] {
+    return pair.columns.map((column, index) => {
+      const text = values[index];
+      return text == null ? null : this.canonical(pair, column, text);
+    });
+  }
+
+  private canonicalKey(pair: Pair, values: TextRow): RowKey {
+    return pair.key.map((position, index) => this.canonical(pair, pair.columns[position] as PairColumn, values[index] ?? ''));
+  }
+
+  private canonical(pair: Pair, column: PairColumn, text: string): string {
+    try {
+      return canonicalFromText(column.valueClass, columnOn(column, this.side).type, text);
+    } catch (error) {
+      if (!(error instanceof LockstepError)) throw error;
+      throw new LockstepError(error.code, `${qualifiedName(tableOn(pair, this.side))} on ${this.side}, column "${columnOn(column, this.side).name}": ${error.message}`, {
+        about: { side: this.side, table: qualifiedName(tableOn(pair, this.side)), column: column.name },
+      });
+    }
+  }
+
+  private async one(sql: string, parameters: readonly string[], table: string | null, signal?: AbortSignal): Promise<TextRow> {
+    const [row] = await this.sessions.query(sql, parameters, table, signal);
+    if (row === undefined) throw new LockstepError('query_failed', `${this.side} database answered nothing`, { about: { side: this.side } });
+    return row;
+  }
+}
+
+function isMissingCommitTimes(error: unknown): boolean {
+  return error instanceof LockstepError && error.cause instanceof Error && 'code' in error.cause && error.cause.code === '55000';
 }

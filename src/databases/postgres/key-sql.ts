@@ -1,0 +1,136 @@
+import type { ColumnDescription, Pair, PairColumn, Side, TableName } from '../../domain/pair.ts';
+import { columnOn, tableOn } from '../../domain/pair.ts';
+import type { RowKey } from '../../domain/row.ts';
+import type { KeyRange } from '../../verify/ports.ts';
+
+/** The alias of the compared table in every statement. */
+export const ROW = 'r';
+
+export function quoteName(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+export function quoteTable(table: TableName): string {
+  return `${quoteName(table.schema)}.${quoteName(table.name)}`;
+}
+
+/** A column of the compared table. */
+export function columnSql(column: ColumnDescription): string {
+  return `${ROW}.${quoteName(column.name)}`;
+}
+
+/** One key column on one side. */
+export interface KeyColumn {
+  readonly position: number;
+  readonly pairColumn: PairColumn;
+  readonly column: ColumnDescription;
+}
+
+export function keyColumns(pair: Pair, side: Side): KeyColumn[] {
+  return pair.key.map((position) => {
+    const pairColumn = pair.columns[position] as PairColumn;
+    return { position, pairColumn, column: columnOn(pairColumn, side) };
+  });
+}
+
+/** Types to which a key's text is cast, by `typname`, so that the comparison can use the column's index. */
+const CASTS: Readonly<Record<string, string>> = {
+  // One cast for all widths: a key that one side cannot hold is then simply not found there.
+  int2: 'int8',
+  int4: 'int8',
+  int8: 'int8',
+  text: 'text',
+  varchar: 'text',
+  bpchar: 'bpchar',
+  // A cast to bit would cut the text down to one bit.
+  bit: 'varbit',
+};
+
+function isEnum(column: ColumnDescription): boolean {
+  return column.type.kind === 'enum';
+}
+
+function castOf(column: ColumnDescription): string {
+  return isEnum(column) ? 'text' : (CASTS[column.type.base] ?? quoteName(column.type.base));
+}
+
+/** `column = key`, both sides ready for an index where the type allows it; labels of enums are compared as text. */
+export function keyEquals({ column }: KeyColumn, keyText: string): string {
+  const left = isEnum(column) ? `${columnSql(column)}::text` : columnSql(column);
+  return `${left} = ${keyText}::${castOf(column)}`;
+}
+
+const INT8_MAX = 9_223_372_036_854_775_807n;
+const INT8_MIN = -9_223_372_036_854_775_808n;
+const INTEGER = /^-?[0-9]+$/;
+
+/** Whether this side's column can hold the key value at all; what it cannot hold has no row there. */
+export function canHold({ column }: KeyColumn, value: string): boolean {
+  if (value.includes('\0')) return false;
+  if (!/^int[248]$/.test(column.type.base)) return true;
+  if (!INTEGER.test(value)) return false;
+  const integer = BigInt(value);
+  return integer >= INT8_MIN && integer <= INT8_MAX;
+}
+
+const TEXT_ORDER_BASES: ReadonlySet<string> = new Set(['text', 'varchar', 'bpchar', 'name', 'citext']);
+
+/** Whether two servers may sort the column's values differently. */
+export function sortsAsText({ column }: KeyColumn): boolean {
+  return isEnum(column) || TEXT_ORDER_BASES.has(column.type.base);
+}
+
+/** Names of columns whose own order already is that of bytes. */
+export type ByteOrdered = ReadonlySet<string>;
+
+/** The expression by which both sides order a key column. */
+function orderSql(key: KeyColumn, byteOrdered: ByteOrdered): string {
+  if (!sortsAsText(key)) return columnSql(key.column);
+  if (!isEnum(key.column) && byteOrdered.has(key.column.name)) return columnSql(key.column);
+  return `${columnSql(key.column)}::text COLLATE "C"`;
+}
+
+function boundSql(key: KeyColumn, byteOrdered: ByteOrdered, parameter: number, value: string): string {
+  const asText = sortsAsText(key) && (isEnum(key.column) || !byteOrdered.has(key.column.name));
+  if (asText) return `$${parameter}::text`;
+  // A bound may come from the other side, whose column may hold more.
+  return `$${parameter}::${canHold(key, value) ? castOf(key.column) : 'numeric'}`;
+}
+
+export interface RangeSql {
+  /** `FROM … WHERE …` with the pair's filter, the range and no NULL keys. */
+  readonly from: string;
+  readonly orderBy: string;
+  readonly parameters: string[];
+}
+
+/** The rows of a half-open key range on one side. */
+export function rangeSql(pair: Pair, side: Side, range: KeyRange, byteOrdered: ByteOrdered): RangeSql {
+  const keys = keyColumns(pair, side);
+  const order = keys.map((key) => orderSql(key, byteOrdered));
+  const parameters: string[] = [];
+  const bound = (key: RowKey): string => {
+    const values = keys.map((column, index) => {
+      const value = key[index] as string;
+      parameters.push(value);
+      return boundSql(column, byteOrdered, parameters.length, value);
+    });
+    return `ROW(${values.join(', ')})`;
+  };
+  const conditions = [`${filterSql(pair, side)}`];
+  for (const { column } of keys) if (column.nullable) conditions.push(`${columnSql(column)} IS NOT NULL`);
+  if (range.from !== null) conditions.push(`ROW(${order.join(', ')}) >= ${bound(range.from)}`);
+  if (range.to !== null) conditions.push(`ROW(${order.join(', ')}) < ${bound(range.to)}`);
+  const where = conditions.filter((condition) => condition !== '');
+  return {
+    from: `FROM ${quoteTable(tableOn(pair, side))} AS ${ROW}${where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`}`,
+    orderBy: `ORDER BY ${order.join(', ')}`,
+    parameters,
+  };
+}
+
+/** The pair's row filter on one side; empty where there is none. */
+export function filterSql(pair: Pair, side: Side): string {
+  const filter = pair.where[side]?.trim();
+  return filter === undefined || filter === '' ? '' : `(${filter}\n)`;
+}

@@ -1,0 +1,161 @@
+import pLimit from 'p-limit';
+import type { LimitFunction } from 'p-limit';
+import pg from 'pg';
+import type { Side } from '../../domain/pair.ts';
+import { databaseFailure } from './failure.ts';
+
+/** A statement that runs longer than this is cancelled, unless told otherwise. */
+const STATEMENT_TIMEOUT_MS = 60_000;
+/** Reads wait for no lock longer than this: somebody is altering the table. */
+const LOCK_TIMEOUT_MS = 5_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** A connection with nothing to do is given back after this. */
+const IDLE_MS = 30_000;
+const APPLICATION_NAME = 'lockstep';
+
+export interface SessionOptions {
+  readonly side: Side;
+  /** Connection URL with its password, TLS by its `sslmode`. A secret. */
+  readonly url: string;
+  /** Most connections held at once. */
+  readonly pool: number;
+  readonly statementTimeoutMs?: number;
+  readonly lockTimeoutMs?: number;
+  readonly connectTimeoutMs?: number;
+  /** Told about trouble with idle connections; without secrets. */
+  readonly onWarning?: (message: string, about: Readonly<Record<string, string>>) => void;
+}
+
+/**
+ * Settings under which PostgreSQL prints every value in one way, whatever the server's, the database's and
+ * the role's defaults are. Sessions that carry rows by other ways (logical replication) pin them too.
+ */
+export const PINNED_SETTINGS: Readonly<Record<string, string>> = {
+  DateStyle: 'ISO, YMD',
+  TimeZone: 'UTC',
+  IntervalStyle: 'postgres',
+  bytea_output: 'hex',
+  extra_float_digits: '1',
+  lc_monetary: 'C',
+  client_encoding: 'UTF8',
+  search_path: 'pg_catalog',
+  standard_conforming_strings: 'on',
+};
+
+/** Settings as the `options` of a connection start. */
+export function startupOptions(settings: Readonly<Record<string, string>>): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `-c ${name}=${value.replace(/[\\ ]/g, '\\$&')}`)
+    .join(' ');
+}
+
+/** Takes `options` out of a connection URL, so that ours can follow them. */
+function splitOptions(url: string): { url: string; options: string } {
+  try {
+    const parsed = new URL(url);
+    const options = parsed.searchParams.get('options') ?? '';
+    parsed.searchParams.delete('options');
+    return { url: parsed.toString(), options };
+  } catch {
+    return { url, options: '' };
+  }
+}
+
+export type SqlParameter = string | number | readonly (string | null)[] | null;
+
+/** One answer row: columns by position, all text. */
+export type TextRow = readonly (string | null)[];
+
+/** Read-only sessions on one database, at most `pool` at a time. */
+export class Sessions {
+  readonly side: Side;
+  private readonly pool: pg.Pool;
+  private readonly slots: LimitFunction;
+
+  constructor(options: SessionOptions) {
+    this.side = options.side;
+    const { url, options: asked } = splitOptions(options.url);
+    const statementTimeoutMs = options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS;
+    const settings = {
+      ...PINNED_SETTINGS,
+      default_transaction_read_only: 'on',
+      // Seeing a part of the rows would look like drift, or like none: fail instead.
+      row_security: 'off',
+      statement_timeout: String(statementTimeoutMs),
+      lock_timeout: String(options.lockTimeoutMs ?? LOCK_TIMEOUT_MS),
+      idle_in_transaction_session_timeout: String(statementTimeoutMs),
+    };
+    this.pool = new pg.Pool({
+      connectionString: url,
+      options: `${asked} ${startupOptions(settings)}`.trim(),
+      application_name: APPLICATION_NAME,
+      max: options.pool,
+      connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+      idleTimeoutMillis: IDLE_MS,
+      // The server cancels after statement_timeout; a server that does not answer at all is given up a little later.
+      query_timeout: statementTimeoutMs + (options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS),
+      keepAlive: true,
+    });
+    this.pool.on('error', (error) => options.onWarning?.(databaseFailure(error, { side: this.side, table: null }).message, { side: this.side }));
+    // Waiting for a free connection must not count as an unreachable database: the pool is never asked for more than it has.
+    this.slots = pLimit(options.pool);
+  }
+
+  /** Runs one statement; `table` is for the error. Rejects with the signal's reason once it aborts. */
+  async query(sql: string, parameters: readonly SqlParameter[], table: string | null, signal?: AbortSignal): Promise<TextRow[]> {
+    signal?.throwIfAborted();
+    const running = this.slots(() => this.run(sql, parameters, signal));
+    try {
+      return await abortable(running, signal);
+    } catch (error) {
+      if (signal?.aborted === true) throw signal.reason;
+      throw databaseFailure(error, { side: this.side, table });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.pool.end();
+  }
+
+  private async run(sql: string, parameters: readonly SqlParameter[], signal: AbortSignal | undefined): Promise<TextRow[]> {
+    signal?.throwIfAborted();
+    const client = await this.pool.connect();
+    const pid = 'processID' in client && typeof client.processID === 'number' ? client.processID : null;
+    let broken = false;
+    const abort = (): void => {
+      broken = true;
+      client.release(true);
+      // Else the server would go on with a statement that nobody waits for.
+      if (pid !== null) this.pool.query('SELECT pg_cancel_backend($1)', [pid]).catch(() => undefined);
+    };
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+      const result = await client.query<(string | null)[]>({ text: sql, values: [...parameters], rowMode: 'array' });
+      return result.rows;
+    } catch (error) {
+      if (!broken && !(error instanceof pg.DatabaseError && error.severity !== 'FATAL')) {
+        broken = true;
+        client.release(true);
+      }
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      if (!broken) client.release();
+    }
+  }
+}
+
+/** Settles with `promise`, or rejects as soon as the signal aborts. */
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  let abort: (() => void) | undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    abort = () => reject(new Error('aborted'));
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    if (abort !== undefined) signal.removeEventListener('abort', abort);
+  }
+}
