@@ -1,10 +1,11 @@
+import { join } from 'node:path';
 import { LockstepError } from '../../src/domain/errors.ts';
 import { ConnectWorker } from './connect.ts';
 import { fetchJars } from './jars.ts';
 import { detectJava } from './java.ts';
 import { KafkaServer } from './kafka.ts';
 import { PostgresServer } from './postgres-server.ts';
-import { Workspace } from './processes.ts';
+import { type ServerCommand, ServerProcess, Workspace } from './processes.ts';
 
 export interface StackOptions {
   /** Whether Kafka and Kafka Connect are started too. */
@@ -26,6 +27,8 @@ export interface Stack {
   readonly new: PostgresServer;
   readonly kafka: KafkaServer | null;
   readonly connect: ConnectWorker | null;
+  /** Starts a further process that ends with the stack; its output goes to `NAME.log` in the folder. */
+  run(command: Omit<ServerCommand, 'logFile'>): Promise<ServerProcess>;
   /** Stops everything and removes the folder; may be called again. */
   stop(): Promise<void>;
 }
@@ -63,6 +66,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const failed = started.find((one) => one.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
     const [old, replica, pipeline] = started.map((one) => (one.status === 'fulfilled' ? one.value : null)) as [PostgresServer, PostgresServer, { kafka: KafkaServer; connect: ConnectWorker } | null];
+    const others: ServerProcess[] = [];
     let stopped: Promise<void> | null = null;
     return {
       folder: workspace.folder,
@@ -70,7 +74,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       new: replica,
       kafka: pipeline?.kafka ?? null,
       connect: pipeline?.connect ?? null,
-      stop: () => (stopped ??= stopAll(workspace, old, replica, pipeline)),
+      run: async (command) => {
+        const process = await ServerProcess.start(workspace, { ...command, logFile: join(workspace.folder, `${command.name}.log`) });
+        others.push(process);
+        return process;
+      },
+      stop: () => (stopped ??= stopAll(workspace, [old, replica], pipeline, others)),
     };
   } catch (error) {
     await workspace.abandon();
@@ -78,8 +87,14 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   }
 }
 
-async function stopAll(workspace: Workspace, old: PostgresServer, replica: PostgresServer, pipeline: { kafka: KafkaServer; connect: ConnectWorker } | null): Promise<void> {
+async function stopAll(
+  workspace: Workspace,
+  databases: readonly PostgresServer[],
+  pipeline: { kafka: KafkaServer; connect: ConnectWorker } | null,
+  others: readonly ServerProcess[],
+): Promise<void> {
+  await Promise.allSettled(others.map((process) => process.stop()));
   // The data goes with the folder, so nothing has to be flushed: all at once, and no waiting for the worker's clean end.
-  await Promise.allSettled([pipeline?.connect.kill9(), pipeline?.kafka.kill9(), old.stop('immediate'), replica.stop('immediate')]);
+  await Promise.allSettled([pipeline?.connect.kill9(), pipeline?.kafka.kill9(), ...databases.map((server) => server.stop('immediate'))]);
   await workspace.remove();
 }
