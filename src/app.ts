@@ -86,6 +86,7 @@ export async function runService(config: Config, options: ServiceOptions): Promi
       tables: paired.pairs.map((pair) => pair.id),
       lagBudgetMs: config.slo.lagBudgetMs,
       lagObjective: config.slo.lagObjective,
+      sweepMaxAgeMs: config.slo.sweepMaxAgeMs,
       version: options.version,
     });
     let core: Core | null = null;
@@ -214,7 +215,7 @@ export async function runCheck(config: Config, options: CheckOptions): Promise<C
       paired,
       pipeline,
       store: new EphemeralStore(),
-      metrics: new Metrics({ tables: paired.pairs.map((pair) => pair.id), lagBudgetMs: config.slo.lagBudgetMs, lagObjective: config.slo.lagObjective, version: '' }),
+      metrics: new Metrics({ tables: paired.pairs.map((pair) => pair.id), lagBudgetMs: config.slo.lagBudgetMs, lagObjective: config.slo.lagObjective, sweepMaxAgeMs: config.slo.sweepMaxAgeMs, version: '' }),
       clock,
       signal,
       onFinding: ({ finding, message }, ended) => logger[ended ? 'info' : 'warn']({ finding }, message),

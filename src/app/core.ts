@@ -132,6 +132,9 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
           newestAppliedUs: (table) => rechecker.newestAppliedUs(table),
           clock,
           lagBudgetMs: config.slo.lagBudgetMs,
+          settleMs: config.settleMs,
+          connectorOf: pipeline.connectorOf,
+          topicsOf: pipeline.topicsOf,
           ordered: pipeline.ordered,
         });
   const stream =
@@ -145,6 +148,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
           history,
           watermarks,
           skew,
+          onPrimaryChange: (topic, committedAtUs) => progress?.changeConsumed(topic, committedAtUs),
           usualLagMs: (table) => lag.get(table)?.figures(clock.nowMs(), config.slo.lagWindowMs).p50Ms ?? null,
           metrics,
           clock,

@@ -7,7 +7,7 @@ import { KafkaChangeSource } from '../events/kafka/source.ts';
 import { findTopics } from '../events/kafka/topics.ts';
 import { LockstepError } from '../domain/errors.ts';
 import type { Pair, Side } from '../domain/pair.ts';
-import { tableOn } from '../domain/pair.ts';
+import { qualifiedName, tableOn } from '../domain/pair.ts';
 import type { ChangeSource, Clock, PartitionsOf, PipelineOffsets } from '../verify/ports.ts';
 import type { PairedDatabases } from './pairs.ts';
 
@@ -18,6 +18,9 @@ export interface Pipeline {
   readonly offsets: PipelineOffsets;
   readonly partitions: PartitionsOf;
   readonly slotName: string | null;
+  /** The connector that writes a topic: what comes before `.schema.table` in its name. */
+  readonly connectorOf: (topic: string) => string;
+  readonly topicsOf: (connector: string) => ReadonlySet<string>;
   /** One stream in commit order, its offsets being log positions. */
   readonly ordered: boolean;
   close(): Promise<void>;
@@ -75,6 +78,9 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
     nowMs: () => clock.nowMs(),
   });
   const counted = new Map(found.map(({ pairId, side, topic, partitions }) => [`${pairId}/${side}`, { topic, partitions }]));
+  const connectors = new Map(
+    topics.filter(({ side }) => side === config.primary).map(({ pair, side, topic }) => [topic, connectorName(topic, qualifiedName(tableOn(pair, side)))]),
+  );
   const source = consume
     ? new KafkaChangeSource({
         client,
@@ -93,6 +99,8 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
     source,
     offsets,
     slotName: null,
+    connectorOf: (topic) => connectors.get(topic) ?? topic,
+    topicsOf: (connector) => new Set([...connectors].filter(([, name]) => name === connector).map(([topic]) => topic)),
     ordered: false,
     partitions: (pair, side) => {
       const topic = counted.get(`${pair.id}/${side}`);
@@ -100,6 +108,11 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
     },
     close: () => offsets.close(),
   };
+}
+
+/** Debezium's default topic is `PREFIX.schema.table`; a topic of another shape stands for itself. */
+function connectorName(topic: string, table: string): string {
+  return topic.endsWith(`.${table}`) ? topic.slice(0, -table.length - 1) : topic;
 }
 
 function givenTopic(pair: Pair, side: Side): { given?: string } {

@@ -6,10 +6,17 @@ import { partitionId, type StreamPartition } from './change.ts';
  * only when the source is known to have read the primary's log past a moment.
  */
 
+/**
+ * Commit times are taken just before the commit record is written, so that commits
+ * close together can stand in the log in the other order; a watermark stays this far behind.
+ */
+const COMMIT_ORDER_SLACK_US = 50_000n;
+
 /** A moment of the primary's log: everything committed before `clockUs` stands before `lsn`. */
 interface LogSample {
   readonly clockUs: bigint;
-  readonly lsn: bigint;
+  /** null: a moment that a consumed change named, not a reading of the log. */
+  readonly lsn: bigint | null;
   /** End of each partition, taken after the source had passed `lsn`; null until then. */
   ends: ReadonlyMap<string, bigint> | null;
 }
@@ -68,7 +75,7 @@ export class Watermarks {
   consumedChange(partition: StreamPartition, committedAtUs: bigint): void {
     const progress = this.partition(partition);
     progress.snapshotSinceUs = null;
-    raise(progress, committedAtUs);
+    raise(progress, committedAtUs - COMMIT_ORDER_SLACK_US);
   }
 
   /** A row of a connector's initial snapshot was consumed. */
@@ -88,9 +95,24 @@ export class Watermarks {
 
   /** Remembers a moment of the primary's log. */
   sample(clockUs: bigint, lsn: bigint): void {
+    this.remember({ clockUs: clockUs - COMMIT_ORDER_SLACK_US, lsn, ends: this.ordered ? ENDS_ARE_POSITIONS : null });
+  }
+
+  /**
+   * A connector's change committed at `committedAtUs` was consumed some time ago, and its
+   * partitions end here now: as it writes in commit order, they hold all that was committed before.
+   */
+  connectorReached(committedAtUs: bigint, ends: ReadonlyMap<string, bigint>): void {
+    this.remember({ clockUs: committedAtUs - COMMIT_ORDER_SLACK_US, lsn: null, ends });
+    this.prune();
+  }
+
+  private remember(sample: LogSample): void {
     const last = this.samples.at(-1);
-    if (last !== undefined && last.clockUs >= clockUs) return;
-    this.samples.push({ clockUs, lsn, ends: this.ordered ? ENDS_ARE_POSITIONS : null });
+    if (last !== undefined && last.clockUs >= sample.clockUs) {
+      this.samples.push(sample);
+      this.samples.sort((left, right) => (left.clockUs < right.clockUs ? -1 : left.clockUs > right.clockUs ? 1 : 0));
+    } else this.samples.push(sample);
     if (this.samples.length > SAMPLES_MAX) this.samples = this.samples.filter((_, index) => index % 2 === 1);
     for (const progress of this.partitions.values()) this.advance(progress);
   }
@@ -166,7 +188,7 @@ export class Watermarks {
 
   private appliedPast(sample: LogSample, partition: StreamPartition): boolean {
     const id = partitionId(partition);
-    const end = sample.ends === ENDS_ARE_POSITIONS ? sample.lsn : sample.ends?.get(id);
+    const end = endOf(sample, id);
     const applied = this.applied.get(id);
     return end !== undefined && applied !== undefined && applied >= end;
   }
@@ -177,7 +199,7 @@ export class Watermarks {
     for (let index = this.samples.length - 1; index >= 0; index--) {
       const sample = this.samples[index] as LogSample;
       if (sample.ends === null) continue;
-      const end = sample.ends === ENDS_ARE_POSITIONS ? sample.lsn : sample.ends.get(id);
+      const end = endOf(sample, id);
       if (end === undefined || progress.nextOffset < end) continue;
       if (progress.snapshotSinceUs !== null && sample.clockUs > progress.snapshotSinceUs) progress.snapshotSinceUs = null;
       raise(progress, sample.clockUs);
@@ -188,7 +210,7 @@ export class Watermarks {
   private newestBefore(lsn: bigint): LogSample | null {
     for (let index = this.samples.length - 1; index >= 0; index--) {
       const sample = this.samples[index] as LogSample;
-      if (sample.lsn <= lsn) return sample;
+      if (sample.lsn !== null && sample.lsn <= lsn) return sample;
     }
     return null;
   }
@@ -201,7 +223,7 @@ export class Watermarks {
         sample.ends !== null &&
         ids.every((id) => {
           const progress = this.partitions.get(id) as PartitionProgress;
-          const end = sample.ends === ENDS_ARE_POSITIONS ? sample.lsn : (sample.ends?.get(id) ?? 0n);
+          const end = endOf(sample, id) ?? 0n;
           const applied = this.applied.get(id);
           return progress.nextOffset >= end && (applied === undefined || applied >= end);
         }),
@@ -212,6 +234,10 @@ export class Watermarks {
 
 /** For a stream in commit order a sample's log position is itself the offset to reach. */
 const ENDS_ARE_POSITIONS: ReadonlyMap<string, bigint> = new Map();
+
+function endOf(sample: LogSample, id: string): bigint | undefined {
+  return sample.ends === ENDS_ARE_POSITIONS ? (sample.lsn ?? undefined) : sample.ends?.get(id);
+}
 
 function raise(progress: PartitionProgress, toUs: bigint): void {
   if (progress.watermarkUs === null || toUs > progress.watermarkUs) progress.watermarkUs = toUs;

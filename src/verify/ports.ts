@@ -49,6 +49,10 @@ export interface ReplicationSlot {
   readonly plugin: string;
   readonly active: boolean;
   readonly confirmedFlushLsn: bigint | null;
+  /** What the slot's reader says it has received (`pg_stat_replication.write_lsn`); null where nobody reads or we may not see it. */
+  readonly receivedLsn: bigint | null;
+  /** The walsender's pid (`active_pid`): another one means that the reader began anew. */
+  readonly readerPid: number | null;
 }
 
 /** The primary's log position and who has read how far. */
@@ -110,6 +114,8 @@ export interface PipelineOffsets {
   endOffsets(signal: AbortSignal): Promise<ReadonlyMap<string, bigint>>;
   /** The offset before which the sink has applied everything; partitions without a known sink are absent. */
   appliedOffsets(signal: AbortSignal): Promise<ReadonlyMap<string, bigint>>;
+  /** Ends of the connectors' heartbeat topics, by topic; empty where there are none. */
+  heartbeatEnds(signal: AbortSignal): Promise<ReadonlyMap<string, bigint>>;
 }
 
 /** One earlier or newest version of a pending key that the replica has not shown yet. */

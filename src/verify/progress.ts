@@ -16,6 +16,18 @@ const ADVANCE_MS = 250;
 const SLOT_GRACE_MS = 3_000;
 /** A change may be in flight for at least this long before the sink is said to stand. */
 const SINK_GRACE_MS = 5_000;
+/**
+ * A connector hands its records over in commit order, but to several partitions: once one
+ * of its changes was consumed, what it committed before is readable everywhere this much later.
+ */
+const CONNECTOR_GUARD_MS = 500;
+/**
+ * Heartbeats that must follow in Kafka once a connector has received a log position: the
+ * first may have been on its way before, the second comes after all it had received.
+ */
+const HEARTBEATS_AFTER = 2n;
+/** Received positions that are waited for at once. */
+const RECEIVED_MAX = 64;
 /** Unconsumed records for this long mean that this consumer is behind. */
 const CONSUMER_GRACE_MS = 10_000;
 
@@ -33,10 +45,42 @@ export interface ProgressParts {
   readonly pending: PendingChecks;
   readonly proofs: Proofs;
   readonly newestAppliedUs: (table: string) => bigint | null;
+  /** Without heartbeats, a connector that is this long idle is taken to have handed over what it received. */
+  readonly settleMs: number;
   readonly clock: Clock;
   readonly lagBudgetMs: number;
+  /** Name of the connector that writes a topic. */
+  readonly connectorOf: (topic: string) => string;
+  /** All topics of a connector. */
+  readonly topicsOf: (connector: string) => ReadonlySet<string>;
   /** One stream in commit order: its own positions say how far it reaches. */
   readonly ordered: boolean;
+}
+
+/** A log position that the source's reader said it has received. */
+interface ReceivedPosition {
+  readonly lsn: bigint;
+  readonly atMs: number;
+  /** Ends of the heartbeat topics at that moment. */
+  readonly heartbeats: ReadonlyMap<string, bigint>;
+}
+
+interface ConnectorProgress {
+  newestUs: bigint | null;
+  /** A change whose guard time runs. */
+  guardedUs: bigint | null;
+  guardedAtMs: number;
+  usedUs: bigint | null;
+}
+
+/** The smallest of the positions; null where one is not known or there is none. */
+function least(positions: readonly (bigint | null)[]): bigint | null {
+  let smallest: bigint | null = null;
+  for (const position of positions) {
+    if (position === null) return null;
+    if (smallest === null || position < smallest) smallest = position;
+  }
+  return smallest;
 }
 
 /** Watches how far the primary, the source and the sink have come, and moves verified-through. */
@@ -45,6 +89,9 @@ export class Progress {
   private slotLostAtMs: number | null = null;
   private behindSinceMs: number | null = null;
   private subscriptionSlots: readonly string[] = [];
+  private received: ReceivedPosition[] = [];
+  private readers = '';
+  private readonly connectors = new Map<string, ConnectorProgress>();
 
   constructor(parts: ProgressParts) {
     this.parts = parts;
@@ -90,15 +137,53 @@ export class Progress {
     watermarks.sample(log.clockUs, log.insertLsn);
     if (ordered) return;
     this.subscriptionSlots = await replica.subscriptionSlots(signal);
-    const through = this.sourceThrough(log);
-    if (through !== null && watermarks.wantsEnds(through)) {
-      watermarks.sourcePassed(through, await offsets.endOffsets(signal));
+    const through = await this.sourceThrough(log, signal);
+    const reached = this.connectorsReached();
+    if ((through !== null && watermarks.wantsEnds(through)) || reached.length > 0) {
+      const ends = await offsets.endOffsets(signal);
+      if (through !== null) watermarks.sourcePassed(through, ends);
+      for (const { committedAtUs, topics } of reached) {
+        watermarks.connectorReached(committedAtUs, new Map([...ends].filter(([id]) => topics.has(id.slice(0, id.lastIndexOf('/'))))));
+      }
       health.clear('stream_unreachable');
     }
   }
 
-  /** The log position that the source is known to have passed. */
-  private sourceThrough(log: LogProgress): bigint | null {
+  /** A change of a connector was consumed, commit times in µs on the primary's clock. */
+  changeConsumed(topic: string, committedAtUs: bigint): void {
+    const connector = this.parts.connectorOf(topic);
+    let progress = this.connectors.get(connector);
+    if (progress === undefined) {
+      progress = { newestUs: null, guardedUs: null, guardedAtMs: 0, usedUs: null };
+      this.connectors.set(connector, progress);
+    }
+    if (progress.newestUs === null || committedAtUs > progress.newestUs) progress.newestUs = committedAtUs;
+  }
+
+  /** Connectors with a change that was consumed long enough ago to speak for all their partitions. */
+  private connectorsReached(): { committedAtUs: bigint; topics: ReadonlySet<string> }[] {
+    const nowMs = this.parts.clock.nowMs();
+    const reached: { committedAtUs: bigint; topics: ReadonlySet<string> }[] = [];
+    for (const [connector, progress] of this.connectors) {
+      const { guardedUs, newestUs } = progress;
+      if (guardedUs !== null && nowMs - progress.guardedAtMs >= CONNECTOR_GUARD_MS) {
+        reached.push({ committedAtUs: guardedUs, topics: this.parts.topicsOf(connector) });
+        progress.usedUs = guardedUs;
+        progress.guardedUs = null;
+      }
+      if (progress.guardedUs === null && newestUs !== null && (progress.usedUs === null || newestUs > progress.usedUs)) {
+        progress.guardedUs = newestUs;
+        progress.guardedAtMs = nowMs;
+      }
+    }
+    return reached;
+  }
+
+  /**
+   * The log position before which the source has handed over everything: what it has confirmed,
+   * or, since an idle connector confirms nothing, what it has received and heartbeats followed.
+   */
+  private async sourceThrough(log: LogProgress, signal: AbortSignal): Promise<bigint | null> {
     const { slotName, health, clock } = this.parts;
     const candidates = log.slots.filter((slot) =>
       slotName === null ? !this.subscriptionSlots.includes(slot.name) : slot.name === slotName,
@@ -112,10 +197,33 @@ export class Progress {
       this.slotLostAtMs ??= clock.nowMs();
       if (clock.nowMs() - this.slotLostAtMs >= SLOT_GRACE_MS) this.reportSlot(candidates);
     }
-    const positions = (active.length > 0 ? active : candidates).flatMap((slot) =>
-      slot.confirmedFlushLsn === null ? [] : [slot.confirmedFlushLsn],
+    const confirmed = least((active.length > 0 ? active : candidates).map((slot) => slot.confirmedFlushLsn));
+    const handedOver = await this.handedOver(active, signal);
+    if (confirmed === null || handedOver === null) return confirmed ?? handedOver;
+    return handedOver > confirmed ? handedOver : confirmed;
+  }
+
+  private async handedOver(active: readonly ReplicationSlot[], signal: AbortSignal): Promise<bigint | null> {
+    const { clock, offsets, settleMs } = this.parts;
+    const readers = active.map((slot) => slot.readerPid).join();
+    if (readers !== this.readers) this.received = [];
+    this.readers = readers;
+    const lsn = least(active.map((slot) => slot.receivedLsn));
+    if (lsn === null) return null;
+    const heartbeats = await offsets.heartbeatEnds(signal);
+    const nowMs = clock.nowMs();
+    const done = this.received.findLastIndex((position) =>
+      heartbeats.size === 0
+        ? nowMs - position.atMs >= settleMs
+        : [...heartbeats].every(([topic, end]) => end >= (position.heartbeats.get(topic) ?? end) + HEARTBEATS_AFTER),
     );
-    return positions.length === 0 ? null : positions.reduce((least, position) => (position < least ? position : least));
+    const through = done < 0 ? null : (this.received[done] as ReceivedPosition).lsn;
+    // The last that is done stays: it is still the answer when nothing newer is.
+    if (done > 0) this.received = this.received.slice(done);
+    const last = this.received.at(-1);
+    if (last === undefined || lsn > last.lsn) this.received.push({ lsn, atMs: nowMs, heartbeats });
+    if (this.received.length > RECEIVED_MAX) this.received = this.received.filter((_, index) => index % 2 === 1);
+    return through;
   }
 
   private reportSlot(candidates: readonly ReplicationSlot[]): void {

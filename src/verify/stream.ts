@@ -24,6 +24,8 @@ export interface StreamParts {
   readonly history: VersionHistory;
   readonly watermarks: Watermarks;
   readonly skew: Readonly<Record<Side, ClockSkew>>;
+  /** Told of each change of the primary: what its connector has reached speaks for other partitions too. */
+  readonly onPrimaryChange: (topic: string, committedAtUs: bigint) => void;
   readonly usualLagMs: (table: string) => number | null;
   readonly metrics: VerifyMetrics;
   readonly clock: Clock;
@@ -159,6 +161,7 @@ export class Stream implements SourceListener {
     pending.addChange(pair, key, version, clock.nowMs(), this.firstLookMs(pair, change.committedAtUs));
     if (version.unknownColumns.length === 0) history.add(pair.id, id, version.hash);
     watermarks.consumedChange(partition, change.committedAtUs);
+    this.parts.onPrimaryChange(partition.topic, change.committedAtUs);
   }
 
   /** The first look is made when the table's changes usually have arrived. */
