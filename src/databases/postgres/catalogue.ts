@@ -5,7 +5,7 @@ import type { Sessions, TextRow } from './session.ts';
 
 const TABLE_SQL = `
 SELECT c.oid::text, c.relkind::text, c.relreplident::text, c.reltuples::bigint::text,
-  (SELECT string_agg(a.attname::text, chr(0x1f) ORDER BY k.n)
+  (SELECT string_agg(a.attname::text, chr(31) ORDER BY k.n)
    FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, n)
    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
    WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = i.indrelid AND k.n <= i.indnkeyatts)

@@ -12,9 +12,30 @@ const EXPONENT_BELOW = -4;
 /** This many digits tell any two floats apart (IEEE 754 binary32). */
 const FLOAT4_DIGITS_MAX = 9;
 
-/** As PostgreSQL's float8out prints it with extra_float_digits 1: the shortest text that reads back as the same double. */
+/** And this many any two doubles. */
+const FLOAT8_DIGITS_MAX = 17;
+/** From here on a short decimal can lie exactly between two doubles; up to there (5^24 has more than 54 bits). */
+const FLOAT8_TIES_FROM = 2 ** 53;
+const FLOAT8_TIES_TO = 1e41;
+
+/** More digits than decide how any float, or a double among FLOAT8_TIES, is rounded. */
+const EXACT_DIGITS = 60;
+
+/**
+ * As PostgreSQL's float8out prints it with extra_float_digits 1: the shortest text that reads back as the same
+ * double. Unlike JavaScript, PostgreSQL passes over a decimal that lies exactly between two doubles, though it would
+ * be rounded to the right one (1e23 is printed 9.999999999999999e+22; src/common/d2s.c, acceptBounds).
+ */
 export function float8Text(value: number): string {
-  return special(value) ?? layOut(value.toExponential(), FLOAT8_EXPONENT_FROM);
+  const named = special(value);
+  if (named !== null) return named;
+  const shortest = value.toExponential();
+  const size = Math.abs(value);
+  if (size <= FLOAT8_TIES_FROM || size >= FLOAT8_TIES_TO || !isTie8(shortest, value)) return layOut(shortest, FLOAT8_EXPONENT_FROM);
+  return layOut(
+    shortestOf(value, FLOAT8_DIGITS_MAX, (text) => Number(text) === value && !isTie8(text, value)),
+    FLOAT8_EXPONENT_FROM,
+  );
 }
 
 /** As PostgreSQL's float4out prints it; `value` is rounded to the nearest float first. */
@@ -22,11 +43,52 @@ export function float4Text(value: number): string {
   const float = Math.fround(value);
   const named = special(float);
   if (named !== null) return named;
-  for (let digits = 1; digits < FLOAT4_DIGITS_MAX; digits++) {
-    const shortest = float.toExponential(digits - 1);
-    if (Math.fround(Number(shortest)) === float) return layOut(shortest, FLOAT4_EXPONENT_FROM);
+  const readsBack = (text: string): boolean => {
+    const read = Number(text);
+    return Math.fround(read) === float && !isTie4(read, float);
+  };
+  return layOut(shortestOf(float, FLOAT4_DIGITS_MAX, readsBack), FLOAT4_EXPONENT_FROM);
+}
+
+/** The decimal of fewest digits that reads back, of those the nearest, of two as near the even one; as `d.ddde±x`. */
+function shortestOf(value: number, digitsMax: number, readsBack: (text: string) => boolean): string {
+  const sign = value < 0 ? '-' : '';
+  const [mantissa = '', exponentText = ''] = Math.abs(value).toExponential(EXACT_DIGITS).split('e');
+  const exact = mantissa.replace('.', '');
+  const exponent = Number(exponentText);
+  for (let count = 1; count <= digitsMax; count++) {
+    const below = exact.slice(0, count);
+    const above = (BigInt(below) + 1n).toString();
+    const belowText = `${sign}${below[0]}.${below.slice(1)}0e${exponent}`;
+    const aboveText = `${sign}${above[0]}.${above.slice(1)}0e${above.length > count ? exponent + 1 : exponent}`;
+    const belowReads = readsBack(belowText);
+    const aboveReads = readsBack(aboveText);
+    if (belowReads && aboveReads) {
+      const rest = exact.slice(count).padEnd(EXACT_DIGITS, '0');
+      const half = '5'.padEnd(rest.length, '0');
+      const up = rest === half ? (below.charCodeAt(count - 1) - 48) % 2 === 1 : rest > half;
+      return up ? aboveText : belowText;
+    }
+    if (belowReads) return belowText;
+    if (aboveReads) return aboveText;
   }
-  return layOut(float.toExponential(FLOAT4_DIGITS_MAX - 1), FLOAT4_EXPONENT_FROM);
+  return value.toExponential(digitsMax - 1);
+}
+
+/** Whether the decimal lies exactly between `value` and a neighbour: then its mirror image is that neighbour. */
+function isTie8(exponential: string, value: number): boolean {
+  const [mantissa = '', exponent = ''] = exponential.split('e');
+  const [whole = '', fraction = ''] = mantissa.split('.');
+  const decimal = BigInt(whole + fraction) * 10n ** BigInt(Math.max(Number(exponent) - fraction.length, 0));
+  const exact = BigInt(value);
+  const mirrored = 2n * decimal - exact;
+  return decimal !== exact && BigInt(Number(mirrored)) === mirrored;
+}
+
+/** The same for floats; a point halfway between two floats is a double. */
+function isTie4(decimal: number, float: number): boolean {
+  const mirrored = 2 * decimal - float;
+  return decimal !== float && Math.fround(mirrored) === mirrored;
 }
 
 function special(value: number): string | null {
