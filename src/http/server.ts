@@ -45,6 +45,8 @@ const MAX_PARAM_LENGTH = 1_024;
 /** At this delay answers are late enough to make clients retry, which would make it worse. */
 const MAX_EVENT_LOOP_DELAY_MS = 2_000;
 const RETRY_AFTER_SECONDS = 5;
+/** For requests under way when stopping; an export that is read slowly must not hold the process. */
+const STOP_GRACE_MS = 5_000;
 
 // Its types describe the ESM default export as the module object.
 const addFormats = addFormatsModule as unknown as FormatsPlugin;
@@ -165,10 +167,16 @@ export class HttpServer {
     return `http://${host.includes(':') ? `[${host}]` : host}:${bound.port}`;
   }
 
-  /** Lets requests under way finish, then closes. */
+  /** Lets requests under way finish for a few seconds, then closes. */
   async stop(): Promise<void> {
     const app = this.#app;
+    if (app === null) return;
     this.#app = null;
-    await app?.close();
+    const overdue = setTimeout(() => app.server.closeAllConnections(), STOP_GRACE_MS);
+    try {
+      await app.close();
+    } finally {
+      clearTimeout(overdue);
+    }
   }
 }
