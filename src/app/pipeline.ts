@@ -5,9 +5,11 @@ import { createKafkaClient } from '../events/kafka/client.ts';
 import { KafkaPipelineOffsets } from '../events/kafka/offsets.ts';
 import { KafkaChangeSource } from '../events/kafka/source.ts';
 import { findTopics } from '../events/kafka/topics.ts';
+import { PostgresPipelineOffsets } from '../events/postgres/offsets.ts';
+import { PgoutputChangeSource } from '../events/postgres/source.ts';
 import { LockstepError } from '../domain/errors.ts';
 import type { Pair, Side } from '../domain/pair.ts';
-import { qualifiedName, tableOn } from '../domain/pair.ts';
+import { otherSide, qualifiedName, tableOn } from '../domain/pair.ts';
 import type { ChangeSource, Clock, PartitionsOf, PipelineOffsets } from '../verify/ports.ts';
 import type { PairedDatabases } from './pairs.ts';
 
@@ -69,7 +71,11 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
   const found = await findTopics(client, wanted);
   const pairOf = new Map(paired.pairs.map((pair) => [pair.id, pair]));
   const topics = found.map(({ pairId, side, topic }) => ({ pair: pairOf.get(pairId) as Pair, side, topic }));
+  const connectors = new Map(
+    topics.filter(({ side }) => side === config.primary).map(({ pair, side, topic }) => [topic, connectorName(topic, qualifiedName(tableOn(pair, side)))]),
+  );
   const offsets = new KafkaPipelineOffsets({
+    connectors: [...new Set(connectors.values())],
     client,
     topics: [...new Set(found.map(({ topic }) => topic))],
     appliedTopics: [...new Set(found.filter(({ side }) => side === config.primary).map(({ topic }) => topic))],
@@ -78,9 +84,6 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
     nowMs: () => clock.nowMs(),
   });
   const counted = new Map(found.map(({ pairId, side, topic, partitions }) => [`${pairId}/${side}`, { topic, partitions }]));
-  const connectors = new Map(
-    topics.filter(({ side }) => side === config.primary).map(({ pair, side, topic }) => [topic, connectorName(topic, qualifiedName(tableOn(pair, side)))]),
-  );
   const source = consume
     ? new KafkaChangeSource({
         client,
@@ -128,6 +131,25 @@ function tlsOf(ssl: Exclude<KafkaEvents['ssl'], boolean>): { ca?: string; cert?:
   };
 }
 
-async function openPostgres(_options: PipelineOptions, _events: PostgresEvents): Promise<Pipeline> {
-  throw new LockstepError('not_built', 'events.postgres is not built yet');
+function openPostgres(options: PipelineOptions, events: PostgresEvents): Pipeline {
+  const { config, paired, consume } = options;
+  const side = config.primary;
+  const replica = paired.databases[otherSide(side)];
+  const partition = { topic: `postgres:${events.slot}`, partition: 0 };
+  const { url } = config.databases[side];
+  const offsets = new PostgresPipelineOffsets({
+    url,
+    slot: events.slot,
+    subscriptionSlots: (signal) => replica.subscriptionSlots(signal),
+  });
+  return {
+    source: consume ? new PgoutputChangeSource({ url, slot: events.slot, publication: events.publication, pairs: paired.pairs, side }) : null,
+    offsets,
+    slotName: events.slot,
+    connectorOf: () => events.slot,
+    topicsOf: () => new Set([partition.topic]),
+    ordered: true,
+    partitions: (_pair, asked) => (asked === side ? [partition] : []),
+    close: () => offsets.close(),
+  };
 }

@@ -1,4 +1,5 @@
 import { LockstepError } from '../../domain/errors.ts';
+import { withoutPageHeader } from '../../domain/log-position.ts';
 import type { Pair, PairColumn, Side, TableDescription, TableName } from '../../domain/pair.ts';
 import { columnOn, qualifiedName, tableOn } from '../../domain/pair.ts';
 import type { CanonicalValue, KeyId, RowKey } from '../../domain/row.ts';
@@ -93,9 +94,11 @@ export class PostgresDatabase implements Database {
   async logProgress(signal: AbortSignal): Promise<LogProgress> {
     // now() was taken as the statement arrived: before the position is read.
     const rows = await this.sessions.query(
-      `SELECT ${epochUsSql('now()')}, at.lsn::text, s.slot_name::text, s.plugin::text, s.active::text, (s.confirmed_flush_lsn - '0/0'::pg_lsn)::text
+      `SELECT ${epochUsSql('now()')}, at.lsn::text, s.slot_name::text, s.plugin::text, s.active::text,
+  (s.confirmed_flush_lsn - '0/0'::pg_lsn)::text, (r.write_lsn - '0/0'::pg_lsn)::text, s.active_pid::text, current_setting('wal_block_size')
 FROM (SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END) - '0/0'::pg_lsn AS lsn) at
-LEFT JOIN pg_replication_slots s ON s.slot_type = 'logical' AND s.database = current_database()`,
+LEFT JOIN pg_replication_slots s ON s.slot_type = 'logical' AND s.database = current_database()
+LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid`,
       [],
       null,
       signal,
@@ -103,10 +106,17 @@ LEFT JOIN pg_replication_slots s ON s.slot_type = 'logical' AND s.database = cur
     const [first] = rows;
     return {
       clockUs: BigInt(first?.[0] ?? '0'),
-      insertLsn: BigInt(first?.[1] ?? '0'),
+      insertLsn: withoutPageHeader(BigInt(first?.[1] ?? '0'), BigInt(first?.[8] ?? '8192')),
       slots: rows
         .filter((row) => row[2] != null)
-        .map((row) => ({ name: row[2] ?? '', plugin: row[3] ?? '', active: row[4] === 'true', confirmedFlushLsn: row[5] == null ? null : BigInt(row[5]) })),
+        .map((row) => ({
+          name: row[2] ?? '',
+          plugin: row[3] ?? '',
+          active: row[4] === 'true',
+          confirmedFlushLsn: row[5] == null ? null : BigInt(row[5]),
+          receivedLsn: row[6] == null ? null : BigInt(row[6]),
+          readerPid: row[7] == null ? null : Number(row[7]),
+        })),
     };
   }
 

@@ -16,6 +16,9 @@ const CONCURRENT_REQUESTS = 8;
 /** Other instances of Lockstep read the same topics and apply nothing. */
 const LOCKSTEP_PREFIX = 'lockstep';
 
+/** Debezium's heartbeat topics are this and the connector's topic prefix. */
+const HEARTBEAT_PREFIX = '__debezium-heartbeat.';
+
 export interface KafkaPipelineOffsetsOptions {
   readonly client: KafkaClient;
   readonly topics: readonly string[];
@@ -25,6 +28,8 @@ export interface KafkaPipelineOffsetsOptions {
   readonly sinkGroup?: string;
   /** Topics whose sink is worth knowing; all by default. */
   readonly appliedTopics?: readonly string[];
+  /** Topic prefixes of the source connectors, to find their heartbeats; none by default. */
+  readonly connectors?: readonly string[];
   readonly nowMs: () => number;
 }
 
@@ -36,6 +41,8 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
   #groups: readonly string[] = [];
   #groupsByTopic: ReadonlyMap<string, readonly string[]> = new Map();
   #discoveredAtMs: number | null = null;
+  #heartbeatTopics: readonly string[] = [];
+  #heartbeatsFoundAtMs: number | null = null;
 
   constructor(options: KafkaPipelineOffsetsOptions) {
     this.#options = options;
@@ -82,6 +89,25 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
       }
       this.#groupsByTopic = byTopic;
       return applied;
+    });
+  }
+
+  /** Rejects with `kafka_unreachable` or `kafka_refused`. */
+  heartbeatEnds(signal: AbortSignal): Promise<ReadonlyMap<string, bigint>> {
+    return this.#ask('asking for the heartbeats', async () => {
+      const now = this.#options.nowMs();
+      if (this.#heartbeatsFoundAtMs === null || now - this.#heartbeatsFoundAtMs >= REDISCOVER_MS) {
+        const existing = new Set(await this.#admin.listTopics());
+        const wanted = (this.#options.connectors ?? []).map((prefix) => `${HEARTBEAT_PREFIX}${prefix}`);
+        this.#heartbeatTopics = wanted.filter((topic) => existing.has(topic));
+        this.#heartbeatsFoundAtMs = this.#heartbeatTopics.length === wanted.length ? now : null;
+      }
+      const ends = new Map<string, bigint>();
+      await eachOf(this.#heartbeatTopics, signal, async (topic) => {
+        const partitions = await this.#admin.fetchTopicOffsets(topic);
+        ends.set(topic, partitions.reduce((sum, { high }) => sum + BigInt(high), 0n));
+      });
+      return ends;
     });
   }
 

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { LockstepError } from '../../domain/errors.ts';
+import { withoutPageHeader } from '../../domain/log-position.ts';
 import type { PipelineOffsets } from '../../verify/ports.ts';
 
 export interface PostgresPipelineOffsetsOptions {
@@ -65,6 +66,11 @@ export class PostgresPipelineOffsets implements PipelineOffsets {
     return new Map([[this.#partition, BigInt(row.lsn)]]);
   }
 
+  /** Logical replication says itself how far it has come. */
+  heartbeatEnds(): Promise<ReadonlyMap<string, bigint>> {
+    return Promise.resolve(new Map());
+  }
+
   async close(): Promise<void> {
     if (!this.#pool.ended) await this.#pool.end();
   }
@@ -76,13 +82,4 @@ export class PostgresPipelineOffsets implements PipelineOffsets {
       throw new LockstepError('primary_unreachable', 'the primary does not tell its log position', { retry: 'retry', cause: error });
     }
   }
-}
-
-/** Headers of a page and of a segment's first page, in bytes (`XLogPageHeaderData`, `XLogLongPageHeaderData`). */
-const PAGE_HEADERS = [24n, 40n];
-
-/** A position just behind a page's header is told as the page's beginning, where the record before it ends. */
-export function withoutPageHeader(lsn: bigint, pageBytes: bigint): bigint {
-  const within = lsn % pageBytes;
-  return PAGE_HEADERS.includes(within) ? lsn - within : lsn;
 }
