@@ -2,8 +2,8 @@ import { ConfigError, problemLine } from '../config/problems.ts';
 import { LockstepError, rootMessage } from '../domain/errors.ts';
 
 /**
- * What stderr shows of an error: one line saying what and about what, a hint where there is one; of a configuration
- * one line for each problem. With `debug` the stack as well. Passwords inside URLs are blotted out.
+ * What stderr shows of an error: one line for each problem saying what and about what, and a hint where there is one.
+ * With `debug` the stack as well. Passwords inside URLs are blotted out.
  */
 export function errorLines(error: unknown, debug: boolean): string[] {
   const lines = describe(error).map(withoutPasswords);
@@ -21,11 +21,13 @@ function describe(error: unknown): string[] {
   if (error instanceof LockstepError) {
     const root = rootMessage(error);
     const message = error.message.includes(root) ? error.message : `${error.message}: ${root}`;
+    // Several problems found together come one a line.
+    const lines = message.split('\n').map((line) => `error: ${line.trim()}`);
     const about = Object.entries(error.about)
       .map(([key, value]) => `${key} ${value}`)
       .join(', ');
-    const line = `error: ${oneLine(message)}${about === '' ? '' : ` (${about})`}`;
-    return error.hint === null ? [line] : [line, `hint: ${oneLine(error.hint)}`];
+    if (about !== '') lines.push(`${lines.pop() ?? ''} (${about})`);
+    return error.hint === null ? lines : [...lines, `hint: ${oneLine(error.hint)}`];
   }
   return [`error: ${oneLine(rootMessage(error))}`, 'hint: this was not expected; LOCKSTEP_DEBUG=1 shows where it came from'];
 }

@@ -14,27 +14,16 @@ export function requireSupportedRules(config: Config): void {
   if (problems.length > 0) throw new ConfigError(problems);
 }
 
-/** @throws ConfigError where `run` lacks something that `check` can do without: events, the primary's topics */
+/** @throws ConfigError where no events are configured: `run` needs them, `check` does not */
 export function requireStream(config: Config): void {
-  const problems: ConfigProblem[] = [];
-  if (config.events === null) {
-    problems.push({
+  if (config.events !== null) return;
+  throw new ConfigError([
+    {
       where: null,
       path: 'events',
       message: 'missing; run needs a change stream: set events.kafka or events.postgres (check works without)',
-    });
-  }
-  if (config.events?.kind === 'kafka') {
-    config.tables.forEach((table, index) => {
-      if (table.topic[config.primary] !== undefined) return;
-      problems.push({
-        where: null,
-        path: `tables[${index}].topic.${config.primary}`,
-        message: `missing; name the topic with the changes of ${qualifiedName(table[config.primary])} on ${config.primary}`,
-      });
-    });
-  }
-  if (problems.length > 0) throw new ConfigError(problems);
+    },
+  ]);
 }
 
 function unsupported(config: Config): ConfigProblem[] {

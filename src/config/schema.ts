@@ -300,6 +300,8 @@ const columnRules = section({
   ),
 });
 
+const TOPIC_FOUND = 'where old is the primary, the only topic that ends in `.schema.table`';
+
 const table = section(
   {
     old: tableName('The table on old, `schema.table` (default schema `public`), as the catalogue spells it; double quotes around odd names.', {
@@ -309,10 +311,10 @@ const table = section(
     topic: Type.Optional(
       section(
         {
-          old: Type.Optional(text("Topic of old's changes.")),
-          new: Type.Optional(text("Topic of new's changes.")),
+          old: Type.Optional(text("Topic of old's changes.", { [DEFAULT_NOTE]: TOPIC_FOUND })),
+          new: Type.Optional(text("Topic of new's changes; they are followed as well where it is given.")),
         },
-        { description: 'Kafka topics by the side whose changes they carry; `run` needs that of the primary.' },
+        { description: 'Kafka topics by the side whose changes they carry.' },
       ),
     ),
     key: Type.Optional(

@@ -4,7 +4,6 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { redacted } from '../../../src/config/redact.ts';
 import { requireStream, unsupportedRules } from '../../../src/config/requirements.ts';
-import { ConfigError } from '../../../src/config/problems.ts';
 import { Folder, MINIMAL } from './fixtures.ts';
 
 const folder = new Folder();
@@ -498,13 +497,9 @@ log: { level: "\${LEVEL}" }
 });
 
 describe('what run needs', () => {
-  test('a stream, and the topics of the primary', () => {
+  test('a stream', () => {
     expect(() => requireStream(folder.load(MINIMAL))).toThrow(/^events: missing; run needs a change stream/);
-    expect(() => requireStream(folder.load(MINIMAL + KAFKA))).toThrow(
-      'tables[0].topic.old: missing; name the topic with the changes of public.payments on old',
-    );
-    expect(() => requireStream(folder.load(`${MINIMAL}    topic: { old: t }\n${KAFKA}`))).not.toThrow();
-    expect(() => requireStream(folder.load(`${MINIMAL}    topic: { old: t }\n${KAFKA}primary: new\n`))).toThrow(ConfigError);
+    expect(() => requireStream(folder.load(MINIMAL + KAFKA))).not.toThrow();
     expect(() => requireStream(folder.load(`${MINIMAL}events: { postgres: {} }\n`))).not.toThrow();
   });
 });
