@@ -222,6 +222,10 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   }
 }
 
+function bigintOrNull(text: string | null | undefined): bigint | null {
+  return text == null ? null : BigInt(text);
+}
+
 function isMissingCommitTimes(error: unknown): boolean {
   return error instanceof LockstepError && error.cause instanceof Error && 'code' in error.cause && error.cause.code === '55000';
 }
