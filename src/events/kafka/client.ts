@@ -58,7 +58,7 @@ export function createKafkaClient(options: KafkaClientOptions): KafkaClient {
     logLevel: kafkajs.logLevel.WARN,
     logCreator: () => (entry) => {
       const { message, timestamp: _timestamp, logger: _logger, stack: _stack, ...details } = entry.log;
-      log(levelName(entry.level), `${entry.namespace}: ${message}`, details);
+      log(levelName(entry.level), entry.namespace ? `${entry.namespace}: ${message}` : message, details);
     },
     ...(options.ssl === undefined || options.ssl === false ? {} : { ssl: options.ssl }),
     ...(options.sasl === undefined ? {} : { sasl: options.sasl as SASLOptions }),

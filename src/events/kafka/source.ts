@@ -26,7 +26,8 @@ const TOTAL_QUEUE_BYTES = 64 * 1024 * 1024;
 const PAUSE_AFTER_MS = 500;
 /** Handlers are short but may wait PAUSE_AFTER_MS each: enough of them for the partitions of one fetch. */
 const CONCURRENT_PARTITIONS = 64;
-const SESSION_TIMEOUT_MS = 30_000;
+/** A member that died without leaving holds up the next one for this long: a restart after a kill should not wait more. */
+const SESSION_TIMEOUT_MS = 10_000;
 const REBALANCE_TIMEOUT_MS = 60_000;
 const HEARTBEAT_MS = 3_000;
 /** Sessions that end without having delivered a record in between; then the caller decides. */
@@ -53,7 +54,7 @@ export interface KafkaChangeSourceOptions {
   readonly decoder: { decode(record: KafkaRecord): SourceRecord };
   /** Slot on the primary that feeds the topics, where it is known. */
   readonly slotName?: string | null;
-  /** How long the group waits for a silent member; 30 s by default. */
+  /** How long the group waits for a silent member; 10 s by default. */
   readonly sessionTimeoutMs?: number;
   /** Told of an error that is being retried, and null when records flow or the group is joined again. */
   readonly onTrouble?: (error: LockstepError | null) => void;
