@@ -42,8 +42,8 @@ const KEEP_ALIVE_MS = 65_000;
 const BODY_BYTES = 65_536;
 /** Table names may be long once percent-encoded. */
 const MAX_PARAM_LENGTH = 1_024;
-/** At this delay answers are late enough to make clients retry, which would make it worse. */
-const MAX_EVENT_LOOP_DELAY_MS = 2_000;
+/** Mean over a second. At this delay answers are late enough to make clients retry, which would make it worse. */
+const MAX_EVENT_LOOP_DELAY_MS = 1_000;
 const RETRY_AFTER_SECONDS = 5;
 /** For requests under way when stopping; an export that is read slowly must not hold the process. */
 const STOP_GRACE_MS = 5_000;
