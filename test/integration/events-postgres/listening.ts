@@ -2,7 +2,7 @@ import { partitionId } from '../../../src/domain/change.ts';
 import type { RowChange, SourceBatch, SourceRecord, StreamPartition } from '../../../src/domain/change.ts';
 import type { ColumnDescription, Pair, PairColumn } from '../../../src/domain/pair.ts';
 import type { ValueClassName } from '../../../src/domain/values/names.ts';
-import { PgoutputChangeSource } from '../../../src/events/postgres/source.ts';
+import type { PgoutputChangeSource } from '../../../src/events/postgres/source.ts';
 import type { SourceListener } from '../../../src/verify/ports.ts';
 
 /** A listener that keeps what it is given, and where to go on. */
