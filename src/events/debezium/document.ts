@@ -98,7 +98,7 @@ function wrapped<Schema>(scanner: JsonScanner, schema: Schema | null): OpenDocum
     schema,
     scanner,
     finish: () => {
-      scanner.expect('}');
+      scanner.closeObject();
       scanner.end();
     },
   };

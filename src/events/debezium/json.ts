@@ -6,8 +6,23 @@ import type { ExactJson } from '../../domain/json.ts';
 const MAX_DEPTH = 256;
 
 const QUOTE = 34;
+const PLUS = 43;
+const COMMA = 44;
+const MINUS = 45;
+const DOT = 46;
+const ZERO = 48;
+const NINE = 57;
+const COLON = 58;
+const UPPER_E = 69;
+const OPEN_BRACKET = 91;
 const BACKSLASH = 92;
-const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+const CLOSE_BRACKET = 93;
+const LOWER_E = 101;
+const LOWER_F = 102;
+const LOWER_N = 110;
+const LOWER_T = 116;
+const OPEN_BRACE = 123;
+const CLOSE_BRACE = 125;
 
 /**
  * Reads JSON (RFC 8259) from a text without making numbers of its numbers, and
@@ -27,60 +42,58 @@ export class JsonScanner {
 
   /** The first character of the next value, without consuming it; `''` at the end. */
   peek(): string {
-    this.#space();
+    this.#next();
     return this.text.charAt(this.at);
   }
 
   /** Fails unless nothing but white space is left. */
   end(): void {
-    this.#space();
+    this.#next();
     if (this.at < this.text.length) this.#fail();
   }
 
-  /** Consumes `character`, after white space. */
-  expect(character: string): void {
-    this.#space();
-    if (this.text.charAt(this.at) !== character) this.#fail();
-    this.at++;
+  /** Consumes the brace that closes an object entered by hand. */
+  closeObject(): void {
+    this.#take(CLOSE_BRACE);
   }
 
   /** Walks an object; `visit` must consume the value of the field it is given. */
   fields(visit: (name: string) => void): void {
-    this.#enter('{');
-    if (this.peek() !== '}') {
+    this.#enter(OPEN_BRACE);
+    if (this.#next() !== CLOSE_BRACE) {
       for (;;) {
-        this.#space();
+        this.#next();
         const name = this.#string();
-        this.expect(':');
+        this.#take(COLON);
         visit(name);
-        if (this.peek() !== ',') break;
+        if (this.#next() !== COMMA) break;
         this.at++;
       }
     }
-    this.expect('}');
+    this.#take(CLOSE_BRACE);
     this.#depth--;
   }
 
   /** Walks an array; `visit` must consume the item. */
   items(visit: () => void): void {
-    this.#enter('[');
-    if (this.peek() !== ']') {
+    this.#enter(OPEN_BRACKET);
+    if (this.#next() !== CLOSE_BRACKET) {
       for (;;) {
         visit();
-        if (this.peek() !== ',') break;
+        if (this.#next() !== COMMA) break;
         this.at++;
       }
     }
-    this.expect(']');
+    this.#take(CLOSE_BRACKET);
     this.#depth--;
   }
 
   /** Reads the next value. */
   value(): ExactJson {
-    switch (this.peek()) {
-      case '"':
+    switch (this.#next()) {
+      case QUOTE:
         return this.#string();
-      case '{': {
+      case OPEN_BRACE: {
         const object: Record<string, ExactJson> = {};
         this.fields((name) => {
           const value = this.value();
@@ -92,63 +105,97 @@ export class JsonScanner {
         });
         return object;
       }
-      case '[': {
+      case OPEN_BRACKET: {
         const array: ExactJson[] = [];
         this.items(() => {
           array.push(this.value());
         });
         return array;
       }
-      case 't':
+      case LOWER_T:
         return this.#word('true', true);
-      case 'f':
+      case LOWER_F:
         return this.#word('false', false);
-      case 'n':
+      case LOWER_N:
         return this.#word('null', null);
-      default:
-        return new JsonNumber(this.#number());
+      default: {
+        const start = this.at;
+        this.#skipNumber();
+        return new JsonNumber(this.text.slice(start, this.at));
+      }
     }
   }
 
   /** Steps over the next value, checking its form. */
   skip(): void {
-    switch (this.peek()) {
-      case '"':
+    switch (this.#next()) {
+      case QUOTE:
         this.#skipString();
         return;
-      case '{':
-        this.fields(() => {
-          this.skip();
-        });
+      case OPEN_BRACE:
+        this.#skipObject();
         return;
-      case '[':
-        this.items(() => {
-          this.skip();
-        });
+      case OPEN_BRACKET:
+        this.#skipArray();
         return;
-      case 't':
+      case LOWER_T:
         this.#word('true', true);
         return;
-      case 'f':
+      case LOWER_F:
         this.#word('false', false);
         return;
-      case 'n':
+      case LOWER_N:
         this.#word('null', null);
         return;
       default:
-        this.#number();
+        this.#skipNumber();
     }
   }
 
-  #enter(bracket: string): void {
-    if (++this.#depth > MAX_DEPTH) this.#fail('nested too deeply');
-    this.expect(bracket);
+  #skipObject(): void {
+    this.#enter(OPEN_BRACE);
+    if (this.#next() !== CLOSE_BRACE) {
+      for (;;) {
+        this.#next();
+        this.#skipString();
+        this.#take(COLON);
+        this.skip();
+        if (this.#next() !== COMMA) break;
+        this.at++;
+      }
+    }
+    this.#take(CLOSE_BRACE);
+    this.#depth--;
   }
 
-  #space(): void {
+  #skipArray(): void {
+    this.#enter(OPEN_BRACKET);
+    if (this.#next() !== CLOSE_BRACKET) {
+      for (;;) {
+        this.skip();
+        if (this.#next() !== COMMA) break;
+        this.at++;
+      }
+    }
+    this.#take(CLOSE_BRACKET);
+    this.#depth--;
+  }
+
+  #enter(bracket: number): void {
+    if (++this.#depth > MAX_DEPTH) this.#fail('nested too deeply');
+    this.#take(bracket);
+  }
+
+  #take(character: number): void {
+    if (this.#next() !== character) this.#fail();
+    this.at++;
+  }
+
+  /** Steps over white space; the character code after it, NaN at the end. */
+  #next(): number {
     for (;;) {
       const code = this.text.charCodeAt(this.at);
-      if (code !== 32 && code !== 10 && code !== 13 && code !== 9) return;
+      if (code !== 32 && code !== 10 && code !== 13 && code !== 9) return code;
       this.at++;
     }
   }
@@ -159,12 +206,29 @@ export class JsonScanner {
     return value;
   }
 
-  #number(): string {
-    NUMBER.lastIndex = this.at;
-    const match = NUMBER.exec(this.text);
-    if (match === null) this.#fail();
-    this.at += match[0].length;
-    return match[0];
+  #skipNumber(): void {
+    const { text } = this;
+    if (text.charCodeAt(this.at) === MINUS) this.at++;
+    if (text.charCodeAt(this.at) === ZERO) this.at++;
+    else this.#skipDigits();
+    if (text.charCodeAt(this.at) === DOT) {
+      this.at++;
+      this.#skipDigits();
+    }
+    const exponent = text.charCodeAt(this.at);
+    if (exponent !== LOWER_E && exponent !== UPPER_E) return;
+    this.at++;
+    const sign = text.charCodeAt(this.at);
+    if (sign === PLUS || sign === MINUS) this.at++;
+    this.#skipDigits();
+  }
+
+  #skipDigits(): void {
+    const { text } = this;
+    let at = this.at;
+    for (let code = text.charCodeAt(at); code >= ZERO && code <= NINE; code = text.charCodeAt(at)) at++;
+    if (at === this.at) this.#fail();
+    this.at = at;
   }
 
   #string(): string {
