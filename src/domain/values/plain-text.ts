@@ -82,7 +82,7 @@ export const uuidClass: ValueClass = {
 };
 
 const HEX_BYTES = /^\\x(?:[0-9a-f]{2})*$/;
-const BARE_HEX = /^(?:[0-9a-fA-F]{2})*$/;
+const BARE_HEX = /^(?:[0-9a-f]{2})*$/;
 
 /** bytea as `\x…`. Events carry base64, URL-safe base64 or bare hex; what could be two of them tells nothing. */
 export const bytesClass: ValueClass = {
@@ -95,7 +95,7 @@ export const bytesClass: ValueClass = {
     const text = stringOf(type, encoded);
     if (text === '') return '\\x';
     const standard = bytesOfBase64(text);
-    if (schema?.type !== 'bytes' && BARE_HEX.test(text)) return standard === null ? `\\x${text.toLowerCase()}` : undefined;
+    if (schema?.type !== 'bytes' && BARE_HEX.test(text)) return standard === null ? `\\x${text}` : undefined;
     const bytes = standard ?? (schema?.type === 'bytes' ? null : bytesOfBase64Url(text));
     if (bytes === null) throw badValue(type, encoded, 'base64 or hexadecimal bytes');
     return `\\x${bytes.toString('hex')}`;

@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+import type { ColumnDescription, SqlType, TableDescription } from '../../../src/domain/pair.ts';
+import { makePair } from '../../../src/domain/pairing.ts';
+import type { PairRules } from '../../../src/domain/pairing.ts';
+import { chooseClass } from '../../../src/domain/values/choose.ts';
+import { sqlType } from './types.ts';
+
+function column(name: string, type: SqlType, nullable = false): ColumnDescription {
+  return { name, type, nullable };
+}
+
+function table(schema: string, columns: ColumnDescription[], primaryKey: string[] = ['id']): TableDescription {
+  return { table: { schema, name: 'payments' }, columns, primaryKey, replicaIdentity: 'default', estimatedRows: 5n };
+}
+
+function make(old: ColumnDescription[], neu: ColumnDescription[], rules: Partial<PairRules> = {}, key?: string[]): { columns?: string[]; key?: readonly number[]; problems: readonly string[] } {
+  const names = { old: { schema: 'public', name: 'payments' }, new: { schema: 'billing', name: 'payments' } };
+  const made = makePair({ ...names, ...rules }, table('public', old, key), table('billing', neu, key));
+  if (made.kind === 'problems') return { problems: made.problems };
+  return { columns: made.pair.columns.map((each) => `${each.old.name}>${each.new.name}:${each.valueClass}`), key: made.pair.key, problems: [] };
+}
+
+const id = column('id', sqlType('int8'));
+
+describe('classes of two types', () => {
+  it.each([
+    ['int4', 'int8', 'integer'],
+    ['int4', 'numeric', 'decimal'],
+    ['text', 'varchar', 'text'],
+    ['text', 'bpchar', 'padded_text'],
+    ['json', 'jsonb', 'json'],
+    ['bit', 'bool', 'boolean'],
+    ['inet', 'inet', 'opaque_text'],
+  ])('%s and %s are compared as %s', (old, neu, valueClass) => {
+    expect(chooseClass(sqlType(old), sqlType(neu))).toEqual({ kind: 'class', valueClass });
+    expect(chooseClass(sqlType(neu), sqlType(old))).toEqual({ kind: 'class', valueClass });
+  });
+
+  it.each([
+    ['timestamp', 'timestamptz', 'zone'],
+    ['float4', 'float8', 'round'],
+    ['uuid', 'text', 'common form'],
+    ['inet', 'cidr', 'common form'],
+  ])('%s and %s are not', (old, neu, why) => {
+    expect(chooseClass(sqlType(old), sqlType(neu))).toMatchObject({ kind: 'incompatible', reason: expect.stringContaining(why) as unknown });
+  });
+
+  it('enums are their labels; arrays go by their elements', () => {
+    expect(chooseClass(sqlType('mood', { kind: 'enum' }), sqlType('text'))).toEqual({ kind: 'class', valueClass: 'text' });
+    expect(chooseClass(sqlType('int4', { array: true }), sqlType('int8', { array: true }))).toEqual({ kind: 'class', valueClass: 'array' });
+    expect(chooseClass(sqlType('int4', { array: true }), sqlType('int4')).kind).toBe('incompatible');
+    expect(chooseClass(sqlType('text', { array: true }), sqlType('bpchar', { array: true })).kind).toBe('incompatible');
+  });
+});
+
+describe('pairs', () => {
+  it('join columns by name or by rule, and find the key', () => {
+    const made = make([column('amount', sqlType('numeric')), id, column('note', sqlType('text'))], [id, column('sum', sqlType('numeric')), column('more', sqlType('text'))], {
+      columns: { amount: { new: 'sum' }, note: { ignore: true } },
+    });
+    expect(made).toEqual({ columns: ['amount>sum:decimal', 'id>id:integer'], key: [1], problems: [] });
+  });
+
+  it('keep the key’s order', () => {
+    expect(make([id, column('tenant', sqlType('int4'))], [column('tenant', sqlType('int4')), id], {}, ['tenant', 'id']).key).toEqual([1, 0]);
+  });
+
+  it.each<[string, ColumnDescription[], ColumnDescription[], Partial<PairRules>, string[] | undefined, RegExp]>([
+    ['no counterpart', [id, column('a', sqlType('text'))], [id], {}, undefined, /column "a" has no counterpart.*ignore: true/],
+    ['two to one', [id, column('a', sqlType('text')), column('b', sqlType('text'))], [id, column('b', sqlType('text'))], { columns: { a: { new: 'b' } } }, undefined, /both go to "b"/],
+    ['no key', [id], [id], {}, [], /no primary key.*key: \[\.\.\.\]/],
+    ['unknown key', [id], [id], { key: ['x'] }, undefined, /key column "x" does not exist/],
+    ['ignored key', [id, column('a', sqlType('text'))], [id, column('a', sqlType('text'))], { columns: { id: { ignore: true } } }, undefined, /key column "id" is ignored/],
+    ['json key', [column('id', sqlType('jsonb'))], [column('id', sqlType('jsonb'))], {}, undefined, /cannot be looked up/],
+    ['unknown rule', [id], [id], { columns: { nope: { sensitive: true } } }, undefined, /name column "nope"/],
+    ['types', [id, column('a', sqlType('timestamp'))], [id, column('a', sqlType('timestamptz'))], {}, undefined, /timestamp on old and timestamptz on new/],
+  ])('say what stands in the way: %s', (_what, old, neu, rules, key, message) => {
+    const { problems } = make(old, neu, rules, key);
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(message);
+  });
+});
