@@ -89,6 +89,7 @@ export async function runService(config: Config, options: ServiceOptions): Promi
       sweepMaxAgeMs: config.slo.sweepMaxAgeMs,
       version: options.version,
     });
+    metrics.declareTopics(paired.pairs.flatMap((pair) => pair.topic[config.primary] ?? []));
     let core: Core | null = null;
     const pipeline = await openPipeline({
       config,

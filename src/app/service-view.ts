@@ -132,8 +132,8 @@ export class LiveService implements ServiceView {
     const stored = await this.options.store.listSweeps(cursor, limit);
     const current = this.options.core.sweeps.current();
     if (current === null) return stored;
-    const others = stored.items.filter((sweep) => sweep.id !== current.id);
-    return { ...stored, items: cursor === null ? [current, ...others].slice(0, limit) : others };
+    // The one under way is shown as it is now; it was stored when it began, so it has its place in the list.
+    return { ...stored, items: stored.items.map((sweep) => (sweep.id === current.id ? current : sweep)) };
   }
 
   startSweep(tables: readonly string[] | null): Promise<SweepStart> {

@@ -28,6 +28,8 @@ const CONNECTOR_GUARD_MS = 500;
 const HEARTBEATS_AFTER = 2n;
 /** Received positions that are waited for at once. */
 const RECEIVED_MAX = 64;
+/** Questions to the pipeline may fail this often in a row before it is said to be out of reach. */
+const FAILURES_SHOWN = 4;
 /** Unconsumed records for this long mean that this consumer is behind. */
 const CONSUMER_GRACE_MS = 10_000;
 
@@ -113,13 +115,16 @@ export class Progress {
   }
 
   private async every(periodMs: number, signal: AbortSignal, work: () => Promise<void> | void): Promise<void> {
+    let failures = 0;
     while (!signal.aborted) {
       try {
         await work();
+        failures = 0;
       } catch (error) {
         if (signal.aborted) return;
+        failures++;
         if (error instanceof LockstepError && error.about['side'] !== undefined) this.parts.health.failed(error);
-        else this.parts.health.raise('stream_unreachable', rootMessage(error));
+        else if (failures >= FAILURES_SHOWN) this.parts.health.raise('stream_unreachable', rootMessage(error));
       }
       await this.parts.clock.sleep(periodMs, signal);
     }

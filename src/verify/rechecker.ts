@@ -394,7 +394,9 @@ export class Rechecker {
     const committedUs = this.hostUs(version.committedAtUs);
     const nowUs = clock.nowUs();
     const replicaOffset = skew[replica.side].best()?.offsetUs ?? 0n;
-    const exactUs = found?.committedAtUs == null ? null : found.committedAtUs - replicaOffset;
+    // Native logical replication hands the primary's commit time on as the replica's: that says nothing about lag.
+    const own = found?.committedAtUs != null && found.committedAtUs !== version.committedAtUs;
+    const exactUs = own ? (found?.committedAtUs as bigint) - replicaOffset : null;
     const boundMs = Number(nowUs - committedUs) / 1000;
     if (exactUs === null && check.lastMissUs === null && boundMs > LAG_BOUND_USEFUL_MS) return;
     const lagMs = Math.max(0, exactUs === null ? boundMs : Number(exactUs - committedUs) / 1000);

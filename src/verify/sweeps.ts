@@ -137,6 +137,7 @@ export class Sweeps {
     this.running = sweep;
     const signal = AbortSignal.any([stop, sweep.cancel.signal]);
     try {
+      await this.save(sweep, true);
       for (const table of sweep.tables) {
         if (table.status !== 'running' && table.status !== 'settling') continue;
         try {
