@@ -89,7 +89,6 @@ export async function runService(config: Config, options: ServiceOptions): Promi
       sweepMaxAgeMs: config.slo.sweepMaxAgeMs,
       version: options.version,
     });
-    metrics.declareTopics(paired.pairs.flatMap((pair) => pair.topic[config.primary] ?? []));
     let core: Core | null = null;
     const pipeline = await openPipeline({
       config,
@@ -105,6 +104,7 @@ export async function runService(config: Config, options: ServiceOptions): Promi
     const source = pipeline?.source ?? null;
     if (pipeline === null || source === null) throw new LockstepError('no_events', 'no `events` are configured');
     cleanups.push(() => pipeline.close());
+    metrics.declareTopics(paired.pairs.flatMap((pair) => pipeline.partitions(pair, config.primary).map(({ topic }) => topic)));
     core = await buildCore({
       config,
       paired,

@@ -1,3 +1,4 @@
+import { LockstepError } from '../domain/errors.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { Watermarks } from '../domain/watermarks.ts';
 import { partitionId } from '../domain/change.ts';
@@ -33,7 +34,7 @@ export class SweepSchedule {
 
   async run(signal: AbortSignal): Promise<void> {
     const { sweeps, clock } = this.parts;
-    await sweeps.resume(signal);
+    await this.resume(signal);
     while (!signal.aborted) {
       const due = this.due();
       if (due.length > 0) {
@@ -45,6 +46,18 @@ export class SweepSchedule {
         }
       }
       await clock.sleep(LOOK_MS, signal);
+    }
+  }
+
+  private async resume(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.parts.sweeps.resume(signal);
+        return;
+      } catch (error) {
+        if (!(error instanceof LockstepError) || error.retry === 'final') throw error;
+        await this.parts.clock.sleep(LOOK_MS, signal);
+      }
     }
   }
 
