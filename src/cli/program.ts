@@ -21,7 +21,7 @@ export async function runCommandLine(args: readonly string[], context: CliContex
   };
   try {
     const program = createProgram(context, finish);
-    await registerDemo(program, args);
+    await registerDemo(program, args, context, finish);
     await program.parseAsync([...args], { from: 'user' });
     return result.code;
   } catch (error) {
@@ -64,12 +64,12 @@ Examples:
 }
 
 /** The demo is loaded only where it is asked for or listed: it is large, and nothing else may depend on it. */
-async function registerDemo(program: Command, args: readonly string[]): Promise<void> {
+async function registerDemo(program: Command, args: readonly string[], context: CliContext, finish: (code: ExitCode) => void): Promise<void> {
   const command = args.find((argument) => !argument.startsWith('-'));
   if (command !== undefined && command !== 'demo' && command !== 'help') return;
   try {
     const demo = await import('./demo.ts');
-    demo.registerDemo(program);
+    demo.registerDemo(program, context, finish);
   } catch (error) {
     program
       .command('demo')
