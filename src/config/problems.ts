@@ -1,3 +1,4 @@
+import { editDistance } from '../domain/edit-distance.ts';
 import { LockstepError } from '../domain/errors.ts';
 
 /** Keys from the top of the configuration down; numbers are positions in lists. */
@@ -53,18 +54,4 @@ export function nearest(name: string, known: readonly string[]): string | null {
     }
   }
   return best;
-}
-
-/** Levenshtein distance; both names are short. */
-function editDistance(left: string, right: string): number {
-  let previous = Array.from({ length: right.length + 1 }, (_, index) => index);
-  for (let row = 1; row <= left.length; row++) {
-    const current = [row];
-    for (let column = 1; column <= right.length; column++) {
-      const substitution = (previous[column - 1] ?? 0) + (left[row - 1] === right[column - 1] ? 0 : 1);
-      current.push(Math.min(substitution, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
-    }
-    previous = current;
-  }
-  return previous[right.length] ?? 0;
 }
