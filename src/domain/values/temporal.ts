@@ -18,10 +18,10 @@ const MINUS_INFINITY_ISO_DATE = /^\+292269055-/;
 /**
  * Without a schema the unit of a number follows from the column's precision, as the default (adaptive)
  * mode has it. Other modes give other units: numbers on the wrong side of these limits are not trusted.
- * As µs, |n| below the first is within four months of 1970 and may as well be ms up to the year 2286;
+ * As µs, |n| below the first is between 1961 and 1978 and may as well be ms up to the year 9999;
  * as ms, |n| above the second is after the year 5138 and may as well be µs.
  */
-const MICROS_BELOW_MAY_BE_MILLIS = 10_000_000_000_000n;
+const MICROS_BELOW_MAY_BE_MILLIS = 253_402_300_800_000n;
 const MILLIS_ABOVE_MAY_BE_MICROS = 100_000_000_000_000n;
 const MILLIS_PRECISION_MAX = 3;
 const DAY_MS = 86_400_000n;
@@ -72,6 +72,7 @@ function decodeTimestampNumber(type: SqlType, encoded: JsonNumber, schema: Field
   const us = inMicros(value, unit);
   if (us === INFINITY_US || us === MINUS_INFINITY_US) return us;
   if (unit === 'ms' && !millisOnly) return undefined;
+  if (schema === null && unit === 'us' && (value * 1000n === INFINITY_US || value * 1000n === MINUS_INFINITY_US)) return undefined;
   if (schema === null && value !== 0n && (unit === 'ms' ? size > MILLIS_ABOVE_MAY_BE_MICROS : size < MICROS_BELOW_MAY_BE_MILLIS)) return undefined;
   return us;
 }

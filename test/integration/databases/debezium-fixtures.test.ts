@@ -60,7 +60,7 @@ async function compare(pair: Pair, rows: readonly ExactJson[], schemas: Readonly
   for (const row of rows) {
     if (!isJsonObject(row)) throw new Error('no row');
     const { id } = row;
-    const key = id instanceof JsonNumber ? id.text : String(id);
+    const key = id instanceof JsonNumber ? id.text : typeof id === 'string' ? id : '';
     const read = (await database.readRows(pair, [[key]], FOREVER)).rows.get(key);
     expect(read).toBeDefined();
     for (const [index, column] of pair.columns.entries()) {
@@ -102,6 +102,7 @@ describe('captured events decode to what the database holds', () => {
     expect(payments.wrong).toEqual([]);
     expect(payments.unknown).toEqual(['amount', 'fee', 'iv', 'local_ts', 'm', 'pt', 't', 'ttz', 'vb']);
     const edge = await compare(await pairOf(database, database, 'edge'), rowsOf('double-connect-edge.jsonl'), null);
-    expect(edge.wrong).toEqual(WRONG_AT_THE_SOURCE);
+    // Year 12024 in ms is 1980 in µs: without a schema nothing tells them apart.
+    expect(edge.wrong).toEqual([...WRONG_AT_THE_SOURCE, '7.ts']);
   });
 });
