@@ -23,7 +23,7 @@ const NETWORK_CODES: ReadonlySet<string> = new Set([
 ]);
 
 /** What the driver says, without a code, when a connection does not come about or breaks. */
-const BROKEN_CONNECTION = /connection terminated|timeout exceeded when trying to connect|connection ended|client was closed|not queryable|timeout expired/i;
+const BROKEN_CONNECTION = /connection terminated|timeout exceeded when trying to connect|connection ended|client was closed|not queryable|timeout expired|query read timeout/i;
 
 const BY_STATE: Readonly<Record<string, Mapping>> = {
   '42501': { code: 'permission_denied', retry: 'final', message: 'permission denied', hint: 'grant SELECT on the table to the role of the database URL; a role under row-level security needs BYPASSRLS, or it would see a part of the rows' },

@@ -1,6 +1,7 @@
 import pLimit from 'p-limit';
 import type { LimitFunction } from 'p-limit';
 import pg from 'pg';
+import { LockstepError } from '../../domain/errors.ts';
 import type { Side } from '../../domain/pair.ts';
 import { databaseFailure } from './failure.ts';
 
@@ -11,6 +12,8 @@ const LOCK_TIMEOUT_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A connection with nothing to do is given back after this. */
 const IDLE_MS = 30_000;
+/** Statements that may wait for a connection; more means that the callers' own limits are broken. */
+const WAITING_MAX = 1000;
 const APPLICATION_NAME = 'lockstep';
 
 export interface SessionOptions {
@@ -104,6 +107,13 @@ export class Sessions {
   /** Runs one statement; `table` is for the error. Rejects with the signal's reason once it aborts. */
   async query(sql: string, parameters: readonly SqlParameter[], table: string | null, signal?: AbortSignal): Promise<TextRow[]> {
     signal?.throwIfAborted();
+    if (this.slots.pendingCount >= WAITING_MAX) {
+      throw new LockstepError('database_busy', `${this.side}: ${WAITING_MAX} statements wait for a connection`, {
+        retry: 'retry',
+        about: { side: this.side },
+        hint: `raise databases.${this.side}.pool`,
+      });
+    }
     const running = this.slots(() => this.run(sql, parameters, signal));
     try {
       return await abortable(running, signal);

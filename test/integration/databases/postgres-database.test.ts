@@ -20,12 +20,17 @@ CREATE TABLE public.by_mood (mood public.mood PRIMARY KEY, v int);
 CREATE TABLE public.no_key (v int);
 CREATE TABLE public.wide (id int PRIMARY KEY);
 CREATE VIEW public.a_view AS SELECT 1 AS v;
+CREATE TABLE public.parted (id int, day date, v int, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
+CREATE TABLE public.parted_1 PARTITION OF public.parted FOR VALUES FROM ('2024-01-01') TO ('2024-06-01');
+CREATE TABLE public.parted_2 PARTITION OF public.parted DEFAULT;
+CREATE TABLE public.twice (id numeric PRIMARY KEY, v int);
 CREATE ROLE reader LOGIN;
 INSERT INTO public.by_int SELECT i, CASE WHEN i % 5 = 0 THEN NULL ELSE 'note ' || i END, i * 1.5, timestamptz '2024-01-01 00:00:00.000001+00' + (i % 100000) * interval '1 min', jsonb_build_object('i', i), ARRAY['a', NULL, 'b' || i]
   FROM (SELECT generate_series(1, 20000) UNION ALL SELECT generate_series(9007199254740990, 9007199254741000)) s(i);
 INSERT INTO public.by_uuid SELECT md5(i::text)::uuid, i FROM generate_series(1, 5000) i;
 INSERT INTO public.by_text SELECT CASE WHEN i % 2 = 0 THEN 'a' ELSE 'B' END || '_é-' || i, i FROM generate_series(1, 5000) i;
 INSERT INTO public.by_both SELECT i % 7, 9007199254740990 + i, (ARRAY['sad','ok','glad']::public.mood[])[1 + i % 3], 'x' || i % 5 FROM generate_series(1, 5000) i;
+INSERT INTO public.parted SELECT i, date '2024-01-01' + i, i FROM generate_series(1, 300) i;
 INSERT INTO public.by_mood VALUES ('sad', 1), ('glad', 2);
 ANALYZE;`;
 
@@ -83,6 +88,32 @@ describe('rows by key', () => {
     const keys: RowKey[] = [['5'], ['5000000000'], ['99999999999999999999']];
     expect((await old.readRows(pair, keys, FOREVER)).rows.size).toBe(0);
     expect((await neu.readRows(pair, keys, FOREVER)).rows.size).toBe(2);
+  });
+
+  it('reads partitioned tables, commit times included', async () => {
+    const pair = await pairOf(old, neu, 'parted');
+    const read = await old.readRows(pair, [['1', '2024-01-02'], ['300', '2024-10-27'], ['300', '2024-10-28']], FOREVER);
+    expect([...read.rows.values()].map(({ row }) => row)).toEqual([['1', '2024-01-02', '1'], ['300', '2024-10-27', '300']]);
+    expect([...read.rows.values()].every(({ committedAtUs }) => committedAtUs !== null)).toBe(true);
+    expect(await neu.digest(pair, ALL, FOREVER)).toEqual(await old.digest(pair, ALL, FOREVER));
+    expect((await old.readRows(pair, [], FOREVER)).rows.size).toBe(0);
+  });
+
+  it('reads frozen rows', async () => {
+    await servers.old.query('VACUUM FREEZE public.by_both');
+    expect(await readOne(await pairOf(old, neu, 'by_both'), ['1', '9007199254740991'])).toEqual(['1', '9007199254740991', 'ok', 'x1']);
+  });
+
+  it('reads an integer key that is numeric on the other side', async () => {
+    await servers.new.query('INSERT INTO public.twice VALUES (1.50, 1), (2.00, 2)');
+    await servers.old.query('ALTER TABLE public.twice ALTER id TYPE int; INSERT INTO public.twice VALUES (2, 2)');
+    const pair = await pairOf(old, neu, 'twice');
+    const keys: RowKey[] = [['1.5'], ['2']];
+    expect([...(await old.readRows(pair, keys, FOREVER)).rows.values()].map(({ row }) => row)).toEqual([['2', '2']]);
+    expect([...(await neu.readRows(pair, keys, FOREVER)).rows.values()].map(({ row }) => row)).toEqual([['1.5', '1'], ['2', '2']]);
+    const range: KeyRange = { from: ['1.6'], to: null };
+    expect(await old.digest(pair, range, FOREVER)).toEqual(await neu.digest(pair, range, FOREVER));
+    expect((await neu.digest(pair, { from: null, to: ['1.6'] }, FOREVER)).rows).toBe(1n);
   });
 
   it('applies the row filter', async () => {
