@@ -58,7 +58,6 @@ export interface DemoResult {
   readonly source: 'kafka' | 'postgres';
   readonly pipeline: string;
   readonly load: LoadFigures;
-  readonly loadMs: number;
   readonly judgement: Judgement;
   readonly pause: PauseOutcome | null;
   readonly lag: readonly ServiceLag[];
@@ -221,7 +220,6 @@ class Demo {
     const signal = hasty ? AbortSignal.timeout(CAUGHT_UP_MS) : this.#options.signal;
     this.#progress('ending the load');
     await this.#load.stop();
-    const loadMs = Date.now() - this.#startedMs;
     if (!(await drain(this.#stack, 1, hasty ? HASTY_MS : CAUGHT_UP_MS))) this.#remarks.push('the pipeline had not carried everything to new: the judgement is not final');
     if (!hasty) {
       this.#progress('the last sweep');
@@ -248,7 +246,6 @@ class Demo {
       source: this.#options.source,
       pipeline: this.#pipeline.description,
       load: this.#load.figures,
-      loadMs,
       judgement,
       pause,
       lag,

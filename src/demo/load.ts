@@ -22,6 +22,8 @@ export interface LoadFigures {
   readonly rowChanges: number;
   readonly failed: number;
   readonly lastError: string | null;
+  /** How long it has been or was on. */
+  readonly durationMs: number;
 }
 
 interface Order {
@@ -57,6 +59,8 @@ export class Load {
   #failed = 0;
   #lastError: string | null = null;
   #running: Promise<void> | null = null;
+  #startedMs = Date.now();
+  #endedMs: number | null = null;
 
   constructor(url: string, rate: number, seed = 1) {
     this.#pool = new pg.Pool({ connectionString: url, max: CONNECTIONS, application_name: 'demo load' });
@@ -80,7 +84,7 @@ export class Load {
   }
 
   get figures(): LoadFigures {
-    return { committed: this.#committed, rolledBack: this.#rolledBack, rowChanges: this.#rowChanges, failed: this.#failed, lastError: this.#lastError };
+    return { committed: this.#committed, rolledBack: this.#rolledBack, rowChanges: this.#rowChanges, failed: this.#failed, lastError: this.#lastError, durationMs: (this.#endedMs ?? Date.now()) - this.#startedMs };
   }
 
   /** Reads the keys there are, then keeps going in the background. */
@@ -93,6 +97,7 @@ export class Load {
     this.#events.push(...events.rows.map((row) => row.id));
     const large = await this.#pool.query<{ id: string }>(`SELECT id FROM payments WHERE tenant_id = 7 LIMIT ${LARGE_RECEIPTS}`);
     this.#largeReceipts = large.rows.map((row) => row.id);
+    this.#startedMs = Date.now();
     this.#running = this.#run();
   }
 
@@ -102,6 +107,7 @@ export class Load {
     this.#stop.abort();
     await this.#running;
     await Promise.all(this.#busy);
+    this.#endedMs = Date.now();
     await this.#pool.end();
   }
 

@@ -14,7 +14,7 @@ export function reportLines(result: DemoResult): string[] {
   const perSecond = (count: number): string => (count / (verified.elapsedMs / 1000)).toFixed(0);
   return [
     `Lockstep demo over ${result.pipeline}`,
-    `Load: ${load.committed} transactions in ${seconds(result.loadMs)} (${(load.committed / (result.loadMs / 1000)).toFixed(0)} a second), ${load.rowChanges} row changes, ${load.rolledBack} rolled back${load.failed === 0 ? '' : `, ${load.failed} failed (${load.lastError ?? ''})`}`,
+    `Load: ${load.committed} transactions in ${seconds(load.durationMs)} (${(load.committed / (load.durationMs / 1000)).toFixed(0)} a second), ${load.rowChanges} row changes, ${load.rolledBack} rolled back${load.failed === 0 ? '' : `, ${load.failed} failed (${load.lastError ?? ''})`}`,
     '',
     'Planted on new',
     ...indent(

@@ -115,7 +115,7 @@ export class DemoService {
   }
 
   async lag(): Promise<readonly ServiceLag[]> {
-    return (await this.#get<Page<ServiceLag>>(`/v1/lag?limit=${PAGE}`)).items;
+    return (await this.#get<Page<ServiceLag>>('/v1/lag')).items;
   }
 
   async sweeps(): Promise<readonly ServiceSweep[]> {
