@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chownSync, closeSync, existsSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chownSync, closeSync, existsSync, linkSync, mkdirSync, mkdtempSync, openSync, readFileSync, realpathSync, renameSync, rmdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,6 +20,9 @@ export interface EmbeddedPostgres {
   /** Stops the server, its data kept, and gives the folder free. */
   stop(): Promise<void>;
 }
+
+/** Where the server's folder is when its user may not enter the data folder. */
+const SYSTEM_HOME = '/var/lib/lockstep';
 
 const USER = 'lockstep';
 const DATABASE = 'postgres';
@@ -70,8 +73,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
  */
 export async function startEmbeddedPostgres(options: { readonly dataDir: string }): Promise<EmbeddedPostgres> {
   const user = serverUser();
-  const home = join(resolve(options.dataDir), 'postgres');
-  prepareFolder(options.dataDir, home, user);
+  const home = prepareFolder(options.dataDir, user);
   const release = takeOwnership(join(home, 'owner.json'), options.dataDir);
   try {
     const data = join(home, 'data');
@@ -80,13 +82,11 @@ export async function startEmbeddedPostgres(options: { readonly dataDir: string 
     const binaries = await findBinaries(user, home);
     if (!existsSync(join(data, 'PG_VERSION'))) await initialise(binaries, home, data, user);
     const server = await startServer(binaries, home, data, password, user);
+    let stopping: Promise<void> | null = null;
     return {
       url: server.url,
-      pid: server.pid,
-      stop: async () => {
-        await stopProcess(server.pid);
-        release();
-      },
+      pid: server.process.pid,
+      stop: () => (stopping ??= stopProcess(server.process).then(release)),
     };
   } catch (error) {
     release();
@@ -94,25 +94,55 @@ export async function startEmbeddedPostgres(options: { readonly dataDir: string 
   }
 }
 
-function prepareFolder(dataDir: string, home: string, user: ServerUser | null): void {
+/** The server's own folder under `dataDir`, made if it is missing; its real path. */
+function prepareFolder(dataDir: string, user: ServerUser | null): string {
+  const place = join(resolve(dataDir), 'postgres');
   try {
-    // The server's user must be able to pass through; `home` itself is closed to others.
+    // The server's user must be able to pass through; the server's folder itself is closed to others.
     mkdirSync(dataDir, { recursive: true, mode: 0o755 });
-    mkdirSync(home, { recursive: true, mode: 0o700 });
+    if (!existsSync(place)) makeHome(dataDir, place, user);
+    const home = realpathSync(place);
     if (user !== null) chownSync(home, user.uid, user.gid);
+    if (reachableFor(user, home)) return home;
   } catch (error) {
+    if (error instanceof LockstepError) throw error;
     throw new LockstepError('data_dir_unwritable', `the data folder ${dataDir} cannot be made or written`, {
       cause: error,
       about: { file: dataDir },
       hint: 'set data_dir to a folder that we may write',
     });
   }
-  if (user !== null && !reachableFor(user, home)) {
-    throw new LockstepError('data_dir_unreachable', `as root we run PostgreSQL as user ${user.name}, who may not enter ${dataDir}`, {
-      about: { file: dataDir },
-      hint: 'set data_dir to a folder outside closed home folders, run as another user, or set state.url',
-    });
+  throw unreachable(dataDir, user);
+}
+
+/** As root the server runs as another user, who may not be able to enter `dataDir`: then the folder is elsewhere, with a link to it. */
+function makeHome(dataDir: string, place: string, user: ServerUser | null): void {
+  if (reachableFor(user, resolve(dataDir))) {
+    mkdirSync(place, { recursive: true, mode: 0o700 });
+    return;
   }
+  let home: string;
+  try {
+    mkdirSync(SYSTEM_HOME, { recursive: true, mode: 0o755 });
+    home = mkdtempSync(join(SYSTEM_HOME, 'postgres-'));
+  } catch (error) {
+    throw unreachable(dataDir, user, error);
+  }
+  rmSync(place, { force: true });
+  try {
+    symlinkSync(home, place);
+  } catch (error) {
+    rmdirSync(home);
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
+function unreachable(dataDir: string, user: ServerUser | null, cause?: unknown): LockstepError {
+  return new LockstepError('data_dir_unreachable', `as root we run PostgreSQL as user ${user?.name}, who may not enter ${dataDir}`, {
+    ...(cause === undefined ? {} : { cause }),
+    about: { file: dataDir },
+    hint: 'set data_dir to a folder outside closed home folders, run as another user, or set state.url',
+  });
 }
 
 /** Marks the folder as ours; the mark of a process that is gone is cleared away. Returns what takes the mark off again. */
@@ -196,14 +226,14 @@ async function stopLeftover(data: string): Promise<void> {
   const pid = Number(lines[0]);
   if (!Number.isInteger(pid) || pid <= 1) return;
   const ours = isRunning(pid) && (commandLine(pid)?.includes(data) ?? true);
-  if (ours) return await stopProcess(pid);
+  if (ours) return await stopProcess(identityOf(pid));
   // The number may belong to another program now, or to a dead one that nobody waits for: PostgreSQL would take both
   // for a live server. The file's other lines let it see whether parts of the old server still run.
   writeFileSync(file, [NO_PROCESS, ...lines.slice(1)].join('\n'));
 }
 
-async function stopProcess(pid: number): Promise<void> {
-  const identity = identityOf(pid);
+async function stopProcess(identity: ProcessIdentity): Promise<void> {
+  const { pid } = identity;
   for (const [signal, patienceMs] of [
     ['SIGINT', FAST_STOP_MS],
     ['SIGQUIT', IMMEDIATE_STOP_MS],
@@ -295,7 +325,7 @@ async function startServer(
   data: string,
   password: string,
   user: ServerUser | null,
-): Promise<{ readonly url: string; readonly pid: number }> {
+): Promise<{ readonly url: string; readonly process: ProcessIdentity }> {
   const log = join(home, 'server.log');
   let why = 'no free port';
   for (let attempt = 0; attempt < START_ATTEMPTS; attempt++) {
@@ -318,9 +348,9 @@ async function startServer(
     child.unref();
     const url = `postgres://${USER}:${password}@127.0.0.1:${port}/${DATABASE}`;
     const answers = await untilAnswers(url, () => ended !== null);
-    if (answers && child.pid !== undefined) return { url, pid: child.pid };
+    if (answers && child.pid !== undefined) return { url, process: identityOf(child.pid) };
     if (ended === null) {
-      if (child.pid !== undefined) await stopProcess(child.pid);
+      if (child.pid !== undefined) await stopProcess(identityOf(child.pid));
       throw failed('the server does not answer', `waited ${START_TIMEOUT_MS} ms`, log);
     }
     why = ended;

@@ -1,10 +1,9 @@
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { chmodSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -163,7 +162,25 @@ test('a server that cannot start says why', async () => {
   expect(existsSync(join(folder, 'postgres/owner.json'))).toBe(false);
 });
 
-test.runIf(process.getuid?.() === 0)('as root, a folder that the server may not enter is named', async () => {
+test.runIf(process.getuid?.() === 0)('as root, the data of a folder that the server may not enter is elsewhere, with a link', async () => {
   chmodSync(folder, 0o700);
-  await expect(start()).rejects.toMatchObject({ code: 'data_dir_unreachable' });
+  const first = await start();
+  const home = realpathSync(join(folder, 'postgres'));
+  try {
+    expect(home).toMatch(/^\/var\/lib\/lockstep\/postgres-/u);
+    await query(first.url, 'CREATE TABLE kept AS SELECT 42 AS answer');
+    await expect(startEmbeddedPostgres({ dataDir: folder })).rejects.toMatchObject({ code: 'data_dir_in_use' });
+    await first.stop();
+    const second = await start();
+    expect(await query(second.url, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]);
+    await second.stop();
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+    if (readdirSync(dirname(home)).length === 0) rmdirSync(dirname(home));
+  }
+});
+
+test('a data folder that cannot be made is named', async () => {
+  writeFileSync(join(folder, 'file'), '');
+  await expect(startEmbeddedPostgres({ dataDir: join(folder, 'file', 'below') })).rejects.toMatchObject({ code: 'data_dir_unwritable' });
 });
