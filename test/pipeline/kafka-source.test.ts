@@ -407,6 +407,9 @@ describe.skipIf(!java.ok)('a Kafka broker', () => {
   it('brokers that do not answer are named', async () => {
     const [port = 0] = await freePorts(1);
     const nowhere = createKafkaClient({ brokers: [`127.0.0.1:${port}`] });
+    // A stop does not wait for the attempts to end.
+    const run = start(makePair('t', ['id int8'], ['id'], { old: 'a.public.t' }), new Collector(), { client: nowhere });
+    await run.stop();
     await expect(findTopics(nowhere, [])).rejects.toMatchObject({
       code: 'kafka_unreachable',
       retry: 'retry',
