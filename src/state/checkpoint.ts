@@ -3,13 +3,24 @@ import type { RowKey } from '../domain/row.ts';
 import type { Checkpoint, DriftWrite, StoredCheck, StoredDeadLetter, StoredVersion } from '../verify/ports.ts';
 import { keyHash, keyToStore, shownText, toJsonb } from './encoding.ts';
 
-/** Rows of one statement: bounds the memory of encoding it. */
+/** Rows and characters of one statement: bound the memory of encoding it, here and on the server. */
 const ROWS_PER_STATEMENT = 5_000;
+const CHARS_PER_STATEMENT = 16 * 1024 * 1024;
 
-function* chunks<T>(rows: readonly T[]): Generator<readonly T[]> {
-  for (let start = 0; start < rows.length; start += ROWS_PER_STATEMENT) {
-    yield rows.slice(start, start + ROWS_PER_STATEMENT);
+/** Consecutive rows for one statement each. @param weigh a row's size in characters, where rows can be large */
+function* chunks<T>(rows: readonly T[], weigh: (row: T) => number = () => 0): Generator<readonly T[]> {
+  let start = 0;
+  let weight = 0;
+  for (const [index, row] of rows.entries()) {
+    const added = weigh(row);
+    if (index > start && (index - start >= ROWS_PER_STATEMENT || weight + added > CHARS_PER_STATEMENT)) {
+      yield rows.slice(start, index);
+      start = index;
+      weight = 0;
+    }
+    weight += added;
   }
+  if (start < rows.length) yield rows.slice(start);
 }
 
 /** The last of the rows that share an identity: one statement may touch a row once. */
@@ -103,13 +114,20 @@ async function writeDrift(client: PoolClient, migration: string, writes: readonl
   const resolved = unique.filter((write) => write.drift.status === 'resolved');
   const unresolved = unique.filter((write) => write.drift.status !== 'resolved');
   for (const group of [resolved, unresolved]) {
-    for (const chunk of chunks(group)) await upsertDrift(client, migration, chunk);
+    const encoded = group.map(encodeDrift);
+    for (const chunk of chunks(encoded, (row) => row.json.length)) await upsertDrift(client, migration, chunk);
   }
   await writeDriftEvents(client, migration, writes);
 }
 
-async function upsertDrift(client: PoolClient, migration: string, chunk: readonly DriftWrite[]): Promise<void> {
-  const rows = chunk.map(({ drift, keyValues }) => ({
+interface EncodedDrift {
+  readonly id: string;
+  readonly json: string;
+  readonly reopened: boolean;
+}
+
+function encodeDrift({ drift, keyValues, events }: DriftWrite): EncodedDrift {
+  const json = toJsonb({
     id: drift.id,
     table_name: drift.table,
     key_hash: keyHash(keyValues),
@@ -131,8 +149,12 @@ async function upsertDrift(client: PoolClient, migration: string, chunk: readonl
     resolved_ms: drift.resolvedAtMs === null ? null : Math.round(drift.resolvedAtMs),
     checks: drift.checks,
     position: drift.position === null ? null : { ...drift.position, lsn: drift.position.lsn?.toString() ?? null },
-  }));
-  const reopened = chunk.filter((write) => write.events.some((event) => event.event === 'reopened')).map((write) => write.drift.id);
+  });
+  return { id: drift.id, json, reopened: events.some((event) => event.event === 'reopened') };
+}
+
+async function upsertDrift(client: PoolClient, migration: string, chunk: readonly EncodedDrift[]): Promise<void> {
+  const reopened = chunk.filter((row) => row.reopened).map((row) => row.id);
   // An operator may have ignored it since verification last looked: only an explicit reopening undoes that.
   await client.query(
     `INSERT INTO lockstep.drift AS d (migration, id, table_name, key_hash, key_values, key, kind, columns, old_row, new_row,
@@ -156,7 +178,7 @@ async function upsertDrift(client: PoolClient, migration: string, chunk: readonl
        first_seen_ms = EXCLUDED.first_seen_ms, confirmed_ms = EXCLUDED.confirmed_ms,
        last_checked_ms = EXCLUDED.last_checked_ms, resolved_ms = EXCLUDED.resolved_ms, checks = EXCLUDED.checks,
        position = EXCLUDED.position`,
-    [migration, toJsonb(rows), reopened],
+    [migration, `[${chunk.map((row) => row.json).join(',')}]`, reopened],
   );
 }
 
@@ -179,7 +201,8 @@ async function writeDriftEvents(client: PoolClient, migration: string, writes: r
 }
 
 async function writeDeadLetters(client: PoolClient, migration: string, letters: readonly StoredDeadLetter[]): Promise<void> {
-  for (const chunk of chunks(letters)) {
+  const weigh = (letter: StoredDeadLetter): number => 2 * ((letter.rawKey?.length ?? 0) + (letter.rawValue?.length ?? 0));
+  for (const chunk of chunks(letters, weigh)) {
     await client.query(
       `INSERT INTO lockstep.dead_letters
          (migration, topic, partition, record_offset, table_name, lsn, tx_id, reason, message, raw_key, raw_value, at_ms)

@@ -121,6 +121,26 @@ describe('checkpoints', () => {
     expect((await store.drift('d77'))?.events).toEqual([{ atMs: 77, event: 'confirmed', detail: 'x' }]);
   });
 
+  test('large samples and dead letters are written in several statements', async () => {
+    const store = open();
+    await store.restore();
+    const large = 'x'.repeat(5_000_000);
+    const drifts = Array.from({ length: 9 }, (_, id) => driftWrite(drift(`d${id}`, { old: { text: large } })));
+    const letters = Array.from({ length: 9 }, (_, offset) => ({
+      table: 'public.a',
+      position: { topic: 't', partition: 0, offset: String(offset), lsn: null, txId: null },
+      reason: 'not_json',
+      message: '',
+      rawKey: null,
+      rawValue: Buffer.alloc(3_000_000, offset),
+      atMs: 5,
+    }));
+    await store.write(emptyCheckpoint({ drift: drifts, deadLetters: letters }));
+    const restored = await store.restore();
+    expect(restored.drift.length).toBe(9);
+    expect(restored.deadLetters.get('public.a')).toBe(9);
+  });
+
   test('long keys are stored', async () => {
     const store = open();
     await store.restore();
