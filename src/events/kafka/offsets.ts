@@ -3,7 +3,7 @@ import type { Admin } from 'kafkajs';
 import { partitionId } from '../../domain/change.ts';
 import { LockstepError } from '../../domain/errors.ts';
 import type { PipelineOffsets } from '../../verify/ports.ts';
-import { kafkaError } from './client.ts';
+import { AdminConnection } from './admin.ts';
 import type { KafkaClient } from './client.ts';
 import { appliedOffset, sinksOf } from './sinks.ts';
 import type { GroupOnTopics } from './sinks.ts';
@@ -36,8 +36,7 @@ export interface KafkaPipelineOffsetsOptions {
 /** Offsets of the pairs' topics: their ends, and what the sink has committed. */
 export class KafkaPipelineOffsets implements PipelineOffsets {
   readonly #options: KafkaPipelineOffsetsOptions;
-  readonly #admin: Admin;
-  #connected: Promise<void> | null = null;
+  readonly #connection: AdminConnection;
   #groups: readonly string[] = [];
   #groupsByTopic: ReadonlyMap<string, readonly string[]> = new Map();
   #discoveredAtMs: number | null = null;
@@ -46,7 +45,7 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
 
   constructor(options: KafkaPipelineOffsetsOptions) {
     this.#options = options;
-    this.#admin = options.client.kafka.admin();
+    this.#connection = new AdminConnection(options.client);
   }
 
   /** Which groups are taken for the sinks of each topic, for status messages. */
@@ -56,10 +55,10 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
 
   /** Rejects with `kafka_unreachable` or `kafka_refused`. */
   endOffsets(signal: AbortSignal): Promise<ReadonlyMap<string, bigint>> {
-    return this.#ask('asking for the ends of the topics', async () => {
+    return this.#connection.ask('asking for the ends of the topics', async (admin) => {
       const ends = new Map<string, bigint>();
       await eachOf(this.#options.topics, signal, async (topic) => {
-        for (const { partition, high } of await this.#admin.fetchTopicOffsets(topic)) {
+        for (const { partition, high } of await admin.fetchTopicOffsets(topic)) {
           ends.set(partitionId({ topic, partition }), BigInt(high));
         }
       });
@@ -69,10 +68,10 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
 
   /** Rejects with `kafka_unreachable` or `kafka_refused`. */
   appliedOffsets(signal: AbortSignal): Promise<ReadonlyMap<string, bigint>> {
-    return this.#ask('asking how far the sink is', async () => {
+    return this.#connection.ask('asking how far the sink is', async (admin) => {
       const topics = this.#options.appliedTopics ?? this.#options.topics;
-      await this.#discover(topics, signal);
-      const groups = await this.#describe(this.#groups, topics, signal);
+      await this.#discover(admin, topics, signal);
+      const groups = await this.#describe(admin, this.#groups, topics, signal);
       const applied = new Map<string, bigint>();
       const byTopic = new Map<string, readonly string[]>();
       for (const topic of topics) {
@@ -82,7 +81,7 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
           topic,
           sinks.map(({ group }) => group),
         );
-        for (const partition of await this.#partitionsOf(topic)) {
+        for (const partition of await partitionsOf(admin, topic)) {
           const offset = appliedOffset(topic, partition, sinks);
           if (offset !== undefined) applied.set(partitionId({ topic, partition }), offset);
         }
@@ -94,17 +93,17 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
 
   /** Rejects with `kafka_unreachable` or `kafka_refused`. */
   heartbeatEnds(signal: AbortSignal): Promise<ReadonlyMap<string, bigint>> {
-    return this.#ask('asking for the heartbeats', async () => {
+    return this.#connection.ask('asking for the heartbeats', async (admin) => {
       const now = this.#options.nowMs();
       if (this.#heartbeatsFoundAtMs === null || now - this.#heartbeatsFoundAtMs >= REDISCOVER_MS) {
-        const existing = new Set(await this.#admin.listTopics());
+        const existing = new Set(await admin.listTopics());
         const wanted = (this.#options.connectors ?? []).map((prefix) => `${HEARTBEAT_PREFIX}${prefix}`);
         this.#heartbeatTopics = wanted.filter((topic) => existing.has(topic));
         this.#heartbeatsFoundAtMs = this.#heartbeatTopics.length === wanted.length ? now : null;
       }
       const ends = new Map<string, bigint>();
       await eachOf(this.#heartbeatTopics, signal, async (topic) => {
-        const partitions = await this.#admin.fetchTopicOffsets(topic);
+        const partitions = await admin.fetchTopicOffsets(topic);
         ends.set(topic, partitions.reduce((sum, { high }) => sum + BigInt(high), 0n));
       });
       return ends;
@@ -112,24 +111,11 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
   }
 
   async close(): Promise<void> {
-    if (this.#connected === null) return;
-    this.#connected = null;
-    await this.#admin.disconnect().catch(() => undefined);
-  }
-
-  async #ask<T>(doing: string, question: () => Promise<T>): Promise<T> {
-    try {
-      this.#connected ??= this.#admin.connect();
-      await this.#connected;
-      return await question();
-    } catch (error) {
-      this.#connected = null;
-      throw kafkaError(error, this.#options.client.brokers, doing);
-    }
+    await this.#connection.close();
   }
 
   /** Looks, now and then, for the groups that concern `topics`. */
-  async #discover(topics: readonly string[], signal: AbortSignal): Promise<void> {
+  async #discover(admin: Admin, topics: readonly string[], signal: AbortSignal): Promise<void> {
     const { sinkGroup, ownGroup, nowMs } = this.#options;
     if (sinkGroup !== undefined) {
       this.#groups = [sinkGroup];
@@ -137,7 +123,7 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
     }
     const now = nowMs();
     if (this.#discoveredAtMs !== null && now - this.#discoveredAtMs < REDISCOVER_MS) return;
-    const { groups } = await this.#admin.listGroups();
+    const { groups } = await admin.listGroups();
     const candidates = groups
       .filter(({ groupId, protocolType }) => {
         // An emptied group has lost its protocol type.
@@ -146,26 +132,27 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
       })
       .map(({ groupId }) => groupId)
       .slice(0, MAX_GROUPS);
-    const described = await this.#describe(candidates, topics, signal);
+    const described = await this.#describe(admin, candidates, topics, signal);
     const chosen = new Set(topics.flatMap((topic) => sinksOf(topic, described).map(({ group }) => group)));
     this.#groups = [...chosen];
     this.#discoveredAtMs = now;
   }
 
   async #describe(
+    admin: Admin,
     groups: readonly string[],
     topics: readonly string[],
     signal: AbortSignal,
   ): Promise<readonly GroupOnTopics[]> {
     if (groups.length === 0) return [];
-    const { groups: descriptions } = await this.#admin.describeGroups([...groups]);
+    const { groups: descriptions } = await admin.describeGroups([...groups]);
     const assigned = new Map<string, ReadonlySet<string>>();
     for (const { groupId, members } of descriptions) {
       assigned.set(groupId, new Set(members.flatMap((member) => topicsOf(member.memberAssignment))));
     }
     const found: GroupOnTopics[] = [];
     await eachOf(groups, signal, async (group) => {
-      const offsets = await this.#admin.fetchOffsets({ groupId: group, topics: [...topics] });
+      const offsets = await admin.fetchOffsets({ groupId: group, topics: [...topics] });
       const committed = new Map<string, ReadonlyMap<number, bigint>>();
       for (const { topic, partitions } of offsets) {
         const known = partitions.filter(({ offset }) => !offset.startsWith('-'));
@@ -175,11 +162,11 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
     });
     return found;
   }
+}
 
-  async #partitionsOf(topic: string): Promise<readonly number[]> {
-    const { topics } = await this.#admin.fetchTopicMetadata({ topics: [topic] });
-    return topics[0]?.partitions.map(({ partitionId: number }) => number) ?? [];
-  }
+async function partitionsOf(admin: Admin, topic: string): Promise<readonly number[]> {
+  const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+  return topics[0]?.partitions.map(({ partitionId: number }) => number) ?? [];
 }
 
 function topicsOf(memberAssignment: Buffer): readonly string[] {

@@ -1,15 +1,15 @@
-import type { Admin } from 'kafkajs';
 import type { SourceRecord, StreamPartition } from '../../domain/change.ts';
 import type { LockstepError } from '../../domain/errors.ts';
 import type { Pair, Side } from '../../domain/pair.ts';
 import type { ChangeSource, SourceListener } from '../../verify/ports.ts';
 import type { KafkaRecord } from '../debezium/decoder.ts';
+import { AdminConnection } from './admin.ts';
 import { kafkaError } from './client.ts';
 import type { KafkaClient } from './client.ts';
 import { ConsumerSession, ListenerFailure } from './session.ts';
 import type { SessionOptions } from './session.ts';
 import type { PartitionBounds } from './start.ts';
-import { DISCONNECT_MS, pause, untilAborted, within } from './wait.ts';
+import { pause, untilAborted } from './wait.ts';
 
 /** Sessions that end without having delivered a record in between; then the caller decides. */
 const MAX_FAILED_SESSIONS = 10;
@@ -54,7 +54,7 @@ export class KafkaChangeSource implements ChangeSource {
   /** Rejects with `kafka_refused`, with `kafka_unreachable` after many attempts in vain, or with what the listener threw. */
   async run(listener: SourceListener, signal: AbortSignal): Promise<void> {
     const { client } = this.#options;
-    const admin = client.kafka.admin();
+    const admin = new AdminConnection(client);
     const aborted = untilAborted(signal);
     let failures = 0;
     let inTrouble = false;
@@ -84,7 +84,7 @@ export class KafkaChangeSource implements ChangeSource {
         }
       }
     } finally {
-      await within(DISCONNECT_MS, admin.disconnect());
+      await admin.close();
     }
   }
 
@@ -99,9 +99,8 @@ export class KafkaChangeSource implements ChangeSource {
   }
 
   /** Whether the brokers answered before the abort. */
-  async #connect(admin: Admin, aborted: Promise<void>): Promise<boolean> {
+  async #connect(admin: AdminConnection, aborted: Promise<void>): Promise<boolean> {
     const connect = async (): Promise<boolean> => {
-      await admin.connect();
       for (const topic of this.#topics) await this.#bounds(admin, topic);
       return true;
     };
@@ -110,7 +109,7 @@ export class KafkaChangeSource implements ChangeSource {
 
   /** Ends when `aborted` resolves; rejects when the consumer has died. */
   async #runSession(
-    admin: Admin,
+    admin: AdminConnection,
     listener: SourceListener,
     aborted: Promise<void>,
     reports: Pick<SessionOptions, 'onJoined' | 'onDelivered'>,
@@ -130,9 +129,10 @@ export class KafkaChangeSource implements ChangeSource {
     }
   }
 
-  async #bounds(admin: Admin, topic: string): Promise<ReadonlyMap<number, PartitionBounds>> {
+  async #bounds(admin: AdminConnection, topic: string): Promise<ReadonlyMap<number, PartitionBounds>> {
     const bounds = new Map<number, PartitionBounds>();
-    for (const { partition, low, high } of await admin.fetchTopicOffsets(topic)) {
+    const offsets = await admin.ask(`asking where ${topic} begins and ends`, (asked) => asked.fetchTopicOffsets(topic));
+    for (const { partition, low, high } of offsets) {
       bounds.set(partition, { low: BigInt(low), high: BigInt(high) });
     }
     this.#partitions.set(

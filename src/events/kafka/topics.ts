@@ -1,7 +1,7 @@
 import { LockstepError } from '../../domain/errors.ts';
 import { qualifiedName } from '../../domain/pair.ts';
 import type { Side, TableName } from '../../domain/pair.ts';
-import { withAdmin } from './admin.ts';
+import { AdminConnection } from './admin.ts';
 import type { KafkaClient } from './client.ts';
 
 /** Names listed in an error: enough to recognise one's own. */
@@ -31,13 +31,19 @@ export interface FoundTopic {
  * Rejects with `kafka_unreachable` (retry), `kafka_refused`, `topic_missing` or `topic_ambiguous`.
  */
 export async function findTopics(client: KafkaClient, wanted: readonly WantedTopic[]): Promise<readonly FoundTopic[]> {
-  return await withAdmin(client, 'listing topics', async (admin) => {
-    const names = await admin.listTopics();
-    const chosen = chooseTopics(wanted, names, client.brokers);
-    const { topics } = await admin.fetchTopicMetadata({ topics: [...new Set(chosen.map(({ topic }) => topic))] });
-    const partitions = new Map(topics.map(({ name, partitions: all }) => [name, all.length]));
-    return chosen.map((found) => ({ ...found, partitions: partitions.get(found.topic) ?? 0 }));
-  });
+  const connection = new AdminConnection(client);
+  try {
+    return await connection.ask('listing topics', async (admin) => {
+      const names = await admin.listTopics();
+      const chosen = chooseTopics(wanted, names, client.brokers);
+      if (chosen.length === 0) return [];
+      const { topics } = await admin.fetchTopicMetadata({ topics: [...new Set(chosen.map(({ topic }) => topic))] });
+      const partitions = new Map(topics.map(({ name, partitions: all }) => [name, all.length]));
+      return chosen.map((found) => ({ ...found, partitions: partitions.get(found.topic) ?? 0 }));
+    });
+  } finally {
+    await connection.close();
+  }
 }
 
 /** The choice of `findTopics` among the names that exist. */
