@@ -29,7 +29,7 @@ describe('usage', () => {
   test('the list of commands', async () => {
     const { code, stdout } = await run(['--help']);
     expect(code).toBe(0);
-    for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+    for (const command of [...COMMANDS, 'demo']) expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
   });
 
   test('the version', async () => {
