@@ -297,7 +297,7 @@ describe.skipIf(!java.ok)('a Kafka broker', () => {
     await expect.poll(() => collector.next.get(`${topic}/0`), ARRIVES).toBe('11');
     expect(new Set(collector.keys())).toEqual(new Set(range(0, 11).map(String)));
     expect(collector.gaps).toEqual([]);
-    expect(troubles.at(-1) ?? null).toBeNull();
+    expect(troubles.at(-1)).toBeNull();
   });
 
   it('a poison message is told and passed', async () => {

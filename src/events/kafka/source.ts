@@ -32,7 +32,7 @@ export interface KafkaChangeSourceOptions {
   readonly slotName?: string | null;
   /** How long the group waits for a silent member; 10 s by default. */
   readonly sessionTimeoutMs?: number;
-  /** Told of an error that is being retried, and null when the group is joined again. */
+  /** Told of an error that is being retried, and null each time the group is joined. */
   readonly onTrouble?: (error: LockstepError | null) => void;
 }
 
@@ -57,11 +57,9 @@ export class KafkaChangeSource implements ChangeSource {
     const admin = new AdminConnection(client);
     const aborted = untilAborted(signal);
     let failures = 0;
-    let inTrouble = false;
     const reports = {
       onJoined: (): void => {
-        if (inTrouble) this.#options.onTrouble?.(null);
-        inTrouble = false;
+        this.#options.onTrouble?.(null);
       },
       // Only records show that a session is worth more than its own start.
       onDelivered: (): void => {
@@ -78,7 +76,6 @@ export class KafkaChangeSource implements ChangeSource {
           const failure = kafkaError(error, client.brokers, `consuming as group ${this.#options.group}`);
           failures++;
           if (failure.retry === 'final' || failures >= MAX_FAILED_SESSIONS) throw failure;
-          inTrouble = true;
           this.#options.onTrouble?.(failure);
           await pause(Math.min(MIN_RESTART_MS * 2 ** failures, MAX_RESTART_MS), signal);
         }
