@@ -78,10 +78,11 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const { view, signal } = options;
   const startedMs = Date.now();
   const progress = (line: string): void => view.say(`${((Date.now() - startedMs) / 1000).toFixed(1).padStart(5)} s  ${line}`);
-  const stack = await startStack({ kafka: options.source === 'kafka', database: DATABASE, onProgress: progress, keepFolder: options.keepFolder, signal });
-  if (options.keepFolder) progress(`data and logs stay in ${stack.folder}`);
+  let stack: Stack | null = null;
   let load: Load | null = null;
   try {
+    stack = await startStack({ kafka: options.source === 'kafka', database: DATABASE, onProgress: progress, keepFolder: options.keepFolder, signal });
+    if (options.keepFolder) progress(`data and logs stay in ${stack.folder}`);
     progress('making tables and rows');
     await stack.old.query(SCHEMA_SQL);
     await stack.new.query(`${SCHEMA_SQL}${FAULT_SQL}`);
@@ -97,12 +98,12 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     const demo = new Demo(options, stack, pipeline, service, load, progress);
     return await demo.run();
   } catch (error) {
-    if (signal.aborted) throw new LockstepError('interrupted', 'stopped before there was anything to report', { cause: error });
+    if (signal.aborted) throw new LockstepError('interrupted', 'stopped before there was anything to report');
     throw error;
   } finally {
     view.close();
     await load?.stop();
-    await stack.stop();
+    await stack?.stop();
   }
 }
 
