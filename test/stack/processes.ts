@@ -29,10 +29,19 @@ while IFS=' ' read -r verb arg; do
     done) exit 0;;
   esac
 done
-alive() { for p in $pids; do kill -0 "$p" 2>/dev/null && return 0; done; return 1; }
-for p in $pids; do for c in $p $(ps -A -o pid=,ppid= | awk -v p="$p" '$2 == p { print $1 }'); do kill -CONT "$c" 2>/dev/null; done; kill -INT "$p" 2>/dev/null; done
+alive() { for p in $all; do kill -0 "$p" 2>/dev/null && return 0; done; return 1; }
+# A server's own children are not told to end, but must not outlive it.
+all=$(ps -A -o pid=,ppid= | awk -v roots="$pids" '
+  { parent[$1] = $2 }
+  END {
+    count = split(roots, list, " "); for (i = 1; i <= count; i++) if (list[i] in parent) found[list[i]] = 1
+    do { more = 0; for (p in parent) if (!(p in found) && (parent[p] in found)) { found[p] = 1; more = 1 } } while (more)
+    for (p in found) print p
+  }')
+for p in $all; do kill -CONT "$p" 2>/dev/null; done
+for p in $pids; do kill -INT "$p" 2>/dev/null; done
 i=0; while alive && [ $i -lt 50 ]; do sleep 0.1; i=$((i + 1)); done
-for p in $pids; do kill -KILL "$p" 2>/dev/null; done
+for p in $all; do kill -KILL "$p" 2>/dev/null; done
 i=0; while alive && [ $i -lt 20 ]; do sleep 0.1; i=$((i + 1)); done
 case $folder in */lockstep-*) rm -rf "$folder"; sleep 1; rm -rf "$folder";; esac
 `;
