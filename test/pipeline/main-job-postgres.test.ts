@@ -1,0 +1,3 @@
+import { mainJob } from './scenario/main-job.ts';
+
+mainJob('postgres');
