@@ -53,6 +53,7 @@ export function reportLines(result: DemoResult): string[] {
         [1, 2, 3, 4, 5, 6],
       ),
     ),
+    ...(result.source === 'postgres' ? indent(["native replication hands old's commit times on to new: lag is bounded by two reads, never exact"]) : []),
     '',
     `Verified in ${seconds(verified.elapsedMs)}: ${verified.events} change events (${perSecond(verified.events)} a second), ${verified.checks} changed rows equal on both sides (${perSecond(verified.checks)} a second), ${verified.sweptRows} rows swept (${perSecond(verified.sweptRows)} a second)`,
     `Unverifiable: ${result.unverifiable}; dead letters: ${result.deadLetters}`,
