@@ -41,7 +41,7 @@ export async function fetchJars(workspace: Workspace, mvn: string, onProgress: (
   try {
     if (existsSync(complete)) return jars;
     onProgress('fetching Kafka, Kafka Connect and Debezium with Maven (about 110 MB, once)');
-    const partial = join(cache, `stack-${version}.partial-${process.pid}`);
+    const partial = join(cache, `stack-${version}.partial`);
     await rm(partial, { recursive: true, force: true });
     try {
       await runMaven(workspace, poms, mvn, partial, signal);
