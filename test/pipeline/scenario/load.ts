@@ -5,6 +5,9 @@ import { orderId, paymentId } from './schema.ts';
 const SEEDED = 1_000;
 /** Keys that every writer comes back to. */
 const HOT_KEYS = 5;
+/** Fresh keys of one writer; no two writers of one test file share any. */
+const KEYS_PER_WRITER = 1_000_000;
+let writersBefore = 0;
 
 export interface Load {
   readonly committed: () => number;
@@ -18,6 +21,8 @@ export interface Load {
 export function startLoad(url: string, transactionsPerSecond: number, writers = 3): Load {
   let stopped = false;
   let committed = 0;
+  const first = writersBefore;
+  writersBefore += writers;
   const write = async (writer: number): Promise<void> => {
     const client = new pg.Client({ connectionString: url });
     await client.connect();
@@ -28,7 +33,7 @@ export function startLoad(url: string, transactionsPerSecond: number, writers = 
       await delay(Math.max(0, next - Date.now()));
       await client.query('BEGIN');
       try {
-        await change(client, 10_000 + writer * 1_000_000 + serial++);
+        await change(client, 10_000 + (first + writer) * KEYS_PER_WRITER + serial++);
         await client.query(Math.random() < 0.05 ? 'ROLLBACK' : 'COMMIT');
         committed++;
       } catch (error) {
