@@ -18,7 +18,7 @@ describe('docker-compose.yml', () => {
     for (const port of service.ports ?? []) expect(port).toMatch(/^127\.0\.0\.1:/);
     for (const volume of service.volumes ?? []) {
       const source = volume.split(':')[0] ?? '';
-      if (source.startsWith('./docker')) expect(existsSync(join(root, source)), source).toBe(true);
+      if (source.startsWith('./')) expect(existsSync(join(root, source)), source).toBe(true);
     }
   });
 
