@@ -93,6 +93,14 @@ export class Watermarks {
     this.advance(progress);
   }
 
+  /** Records are gone, or the partition was made anew: it goes on at `offset`, and what was known of its ends holds no more. */
+  restartAt(partition: StreamPartition, offset: bigint): void {
+    const progress = this.partition(partition);
+    progress.nextOffset = offset;
+    progress.endOffset = null;
+    this.samples = [];
+  }
+
   /** Remembers a moment of the primary's log. */
   sample(clockUs: bigint, lsn: bigint): void {
     this.remember({ clockUs: clockUs - COMMIT_ORDER_SLACK_US, lsn, ends: this.ordered ? ENDS_ARE_POSITIONS : null });

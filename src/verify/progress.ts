@@ -6,7 +6,10 @@ import type { PendingChecks } from './pending-checks.ts';
 import type { Clock, Database, LogProgress, PartitionsOf, PipelineOffsets, ReplicationSlot } from './ports.ts';
 import type { Proofs } from './proofs.ts';
 import { LockstepError, rootMessage } from '../domain/errors.ts';
+import { within } from './within.ts';
 
+/** A question to a database that takes longer is given up. */
+const ASK_LIMIT_MS = 5_000;
 /** The primary's log and the pipeline's offsets are looked at this often. */
 const SAMPLE_MS = 500;
 const SKEW_SAMPLE_MS = 2_000;
@@ -131,17 +134,17 @@ export class Progress {
   }
 
   private async sampleSkew(database: Database, signal: AbortSignal): Promise<void> {
-    this.parts.skew[database.side].add(await database.clock(signal));
+    this.parts.skew[database.side].add(await within(database.side, ASK_LIMIT_MS, signal, (limited) => database.clock(limited)));
     this.parts.health.reachable(database.side);
   }
 
   private async sampleLog(signal: AbortSignal): Promise<void> {
     const { primary, replica, watermarks, offsets, health, ordered } = this.parts;
-    const log = await primary.logProgress(signal);
+    const log = await within(primary.side, ASK_LIMIT_MS, signal, (limited) => primary.logProgress(limited));
     health.reachable(primary.side);
     watermarks.sample(log.clockUs, log.insertLsn);
     if (ordered) return;
-    this.subscriptionSlots = await replica.subscriptionSlots(signal);
+    this.subscriptionSlots = await within(replica.side, ASK_LIMIT_MS, signal, (limited) => replica.subscriptionSlots(limited));
     const through = await this.sourceThrough(log, signal);
     const reached = this.connectorsReached();
     if ((through !== null && watermarks.wantsEnds(through)) || reached.length > 0) {

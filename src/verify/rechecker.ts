@@ -20,10 +20,13 @@ import type { Clock, Database, PartitionsOf, RowRead, RowsRead, VerifyMetrics } 
 import type { Health } from './health.ts';
 import type { Proofs } from './proofs.ts';
 import type { VersionHistory } from './version-history.ts';
+import { within } from './within.ts';
 
 /** First and longest wait between two looks at a key that is still in flight. */
 const RETRY_FIRST_MS = 25;
 const RETRY_MAX_MS = 1_000;
+/** A read by key that takes longer is given up: some hundred rows by index take milliseconds. */
+const READ_LIMIT_MS = 15_000;
 /** Wait after a database could not be read. */
 const UNREADABLE_WAIT_MS = 1_000;
 /** The loop looks at its queue at least this often. */
@@ -123,12 +126,12 @@ export class Rechecker {
     try {
       const evidence = this.evidence(pair);
       const sentUs = clock.nowUs();
-      const read = await replica.readRows(
+      const read = await this.readRows(
+        replica,
         pair,
         checks.map((check) => check.key),
         signal,
       );
-      health.reachable(replica.side);
       const toConfirm: Check[] = [];
       for (const check of checks) if (this.judgeReplica(check, read, evidence, sentUs)) toConfirm.push(check);
       if (toConfirm.length > 0) await this.confirm(pair, toConfirm, signal);
@@ -246,12 +249,10 @@ export class Rechecker {
 
   /** Reads keys on the primary, the replica and the primary again. */
   private async readThrice(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<(id: string) => ConfirmReads> {
-    const { primary, replica, health, hasher } = this.parts;
-    const before = await primary.readRows(pair, keys, signal);
-    health.reachable(primary.side);
-    const middle = await replica.readRows(pair, keys, signal);
-    health.reachable(replica.side);
-    const after = await primary.readRows(pair, keys, signal);
+    const { primary, replica, hasher } = this.parts;
+    const before = await this.readRows(primary, pair, keys, signal);
+    const middle = await this.readRows(replica, pair, keys, signal);
+    const after = await this.readRows(primary, pair, keys, signal);
     const hashOf = (read: RowsRead, id: string): RowHash => hashImage(hasher, read.rows.get(id)?.row ?? null);
     return (id) => ({
       primaryBefore: hashOf(before, id),
@@ -261,6 +262,12 @@ export class Rechecker {
       replicaRow: middle.rows.get(id)?.row ?? null,
       readAtUs: before.readAtUs,
     });
+  }
+
+  private async readRows(database: Database, pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<RowsRead> {
+    const read = await within(database.side, READ_LIMIT_MS, signal, (limited) => database.readRows(pair, keys, limited));
+    this.parts.health.reachable(database.side);
+    return read;
   }
 
   /** Looks at keys now, outside the queue: what a caller of the API is told. */

@@ -70,8 +70,10 @@ export class Stream implements SourceListener {
     return offsets;
   }
 
-  onGap(partition: StreamPartition): void {
-    const { pairs, proofs, primarySide } = this.parts;
+  onGap(partition: StreamPartition, _expectedOffset: string, lowOffset: string): void {
+    const { pairs, proofs, primarySide, watermarks } = this.parts;
+    watermarks.restartAt(partition, BigInt(lowOffset));
+    this.resume.set(partitionId(partition), lowOffset);
     for (const pair of pairs) {
       const topic = pair.topic[primarySide];
       if (topic === undefined || topic === partition.topic || partition.topic.startsWith('postgres:')) proofs.oweSweep(pair.id, this.primaryNowUs());
