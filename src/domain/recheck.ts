@@ -32,8 +32,12 @@ export interface Suspicion {
   readonly sinceUs: bigint;
 }
 
-/** How many unsettled versions of one key are kept apart; in between, only the oldest and the newest matter. */
-export const VERSIONS_MAX = 32;
+/**
+ * How many unsettled versions of one key are kept apart: ten changes a second through a pipeline
+ * with 50 s of lag. Past that every second one of the older half is forgotten: the oldest still
+ * says how far verified-through may go, and the replica is still recognised on its way.
+ */
+export const VERSIONS_MAX = 512;
 
 /** Hash of a row or image; an unknown column hashes as unknown. */
 export function hashImage(hasher: Hasher, image: RowImage | null): RowHash {
@@ -73,8 +77,7 @@ export function addVersion(versions: readonly Version[], version: Version): read
   const newest = versions.at(-1);
   if (newest !== undefined && !isNewer(version, newest)) return versions;
   const added = [...versions, version];
-  if (added.length > VERSIONS_MAX) added.splice(1, 1);
-  return added;
+  return added.length > VERSIONS_MAX ? added.filter((_, index) => index === 0 || index > VERSIONS_MAX / 2 || index % 2 === 1) : added;
 }
 
 /** What one read of the replica says about the known versions of a key. */

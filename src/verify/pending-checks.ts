@@ -48,14 +48,17 @@ export class PendingChecks {
   private settled = new Map<string, { table: string; key: RowKey }>();
   private stored = new Set<string>();
   private total = 0;
+  /** Versions beyond the first of each check: hot keys hold many. */
+  private extraVersions = 0;
   private wake: (() => void) | null = null;
 
   constructor(pairs: readonly Pair[]) {
     for (const pair of pairs) this.tables.set(pair.id, { pair, byKey: new Map(), queue: new DueQueue() });
   }
 
+  /** What the bound on pending work counts: checks, and the versions beyond each one's first. */
   get size(): number {
-    return this.total;
+    return this.total + this.extraVersions;
   }
 
   /** Called when a check may have become due earlier than the recheck loop expects. */
@@ -81,10 +84,9 @@ export class PendingChecks {
     if (existing === undefined) return this.insert(this.fresh(pair, key, 'stream', nowMs, [version]), nowMs + delayMs);
     const versions = addVersion(existing.versions, version);
     if (versions === existing.versions) return existing;
-    existing.versions = versions;
+    this.setVersions(existing, versions);
     existing.firstSeenMs = nowMs;
     existing.attempts = 0;
-    this.dirty.add(existing);
     if (!existing.busy && existing.dueMs > nowMs + delayMs) this.schedule(existing, nowMs + delayMs);
     return existing;
   }
@@ -123,8 +125,10 @@ export class PendingChecks {
     this.wake?.();
   }
 
-  /** Marks a check as changed since the last checkpoint. */
-  touch(check: Check): void {
+  /** Gives a check the versions that are still unsettled. */
+  setVersions(check: Check, versions: readonly Version[]): void {
+    this.extraVersions += extra(versions) - extra(check.versions);
+    check.versions = versions;
     this.dirty.add(check);
   }
 
@@ -134,6 +138,7 @@ export class PendingChecks {
     if (table.byKey.get(check.id) !== check) return;
     table.byKey.delete(check.id);
     this.total--;
+    this.extraVersions -= extra(check.versions);
     this.dirty.delete(check);
     const id = storedId(check);
     if (this.stored.has(id)) this.settled.set(id, { table: check.pair.id, key: check.key });
@@ -230,6 +235,7 @@ export class PendingChecks {
   private insert(check: Check, dueMs: number): Check {
     this.table(check.pair.id).byKey.set(check.id, check);
     this.total++;
+    this.extraVersions += extra(check.versions);
     this.dirty.add(check);
     this.schedule(check, dueMs);
     return check;
@@ -240,6 +246,10 @@ export class PendingChecks {
     if (table === undefined) throw new RangeError(`no such table: ${id}`);
     return table;
   }
+}
+
+function extra(versions: readonly Version[]): number {
+  return Math.max(0, versions.length - 1);
 }
 
 function storedId(check: Check): string {

@@ -163,8 +163,7 @@ export class Rechecker {
       case 'match':
         this.sawApplied(check, verdict.version, found);
         if (check.suspected) {
-          check.versions = [];
-          pending.touch(check);
+          pending.setVersions(check, []);
           return true;
         }
         this.settleMatch(check, row !== null);
@@ -174,10 +173,9 @@ export class Rechecker {
         return true;
       case 'older':
         this.sawApplied(check, verdict.version, found);
-        check.versions = verdict.remaining;
+        pending.setVersions(check, verdict.remaining);
         check.attempts = 0;
         check.lastMissUs = sentUs;
-        pending.touch(check);
         metrics.check(check.pair.id, 'inconclusive');
         return false;
       case 'differs':
@@ -207,9 +205,11 @@ export class Rechecker {
       switch (verdict.kind) {
         case 'match':
           if (changed) {
-            check.versions = check.versions.filter((version) => !versions.includes(version));
             check.suspected = false;
-            pending.touch(check);
+            pending.setVersions(
+              check,
+              check.versions.filter((version) => !versions.includes(version)),
+            );
             if (check.versions.length > 0) break;
           }
           this.settleMatch(check, read.primaryRow !== null);

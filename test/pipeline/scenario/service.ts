@@ -1,11 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { once } from 'node:events';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-const ROOT = join(import.meta.dirname, '..', '..', '..');
+const ROOT = packageRoot(import.meta.dirname);
 const STARTS_WITHIN_MS = 60_000;
+
+/** The folder with package.json, from the sources as from what is built of them. */
+function packageRoot(from: string): string {
+  return existsSync(join(from, 'package.json')) ? from : packageRoot(dirname(from));
+}
 
 /** `lockstep run` as a process of its own. */
 export class Service {
@@ -37,6 +42,11 @@ export class Service {
       await delay(100);
     }
     throw new Error(`lockstep is not ready:\n${this.log()}`);
+  }
+
+  /** The running process; null when it is not running. */
+  get pid(): number | null {
+    return this.child?.pid ?? null;
   }
 
   async stop(): Promise<number | null> {
