@@ -30,6 +30,11 @@ export interface ServiceOptions {
   onReady(address: { readonly url: string }): void;
 }
 
+/** Rows of a one-off check that make no progress for this many times `settle`, and at least so long, are given up. */
+const UNSETTLED_SETTLES = 4;
+const UNSETTLED_MIN_MS = 30_000;
+const UNSETTLED_LOOK_MS = 250;
+
 /** A state store that is there and migrated. */
 interface OpenState {
   readonly url: string;
@@ -238,10 +243,12 @@ export async function runCheck(config: Config, options: CheckOptions): Promise<C
       signal,
     );
     if (started === null) throw new RangeError('a sweep is already under way');
+    const unsettled = new Map<string, number>();
+    running.push(giveUpUnsettled(core, Math.max(UNSETTLED_MIN_MS, UNSETTLED_SETTLES * config.settleMs), unsettled, clock, signal));
     const sweep = await started.done;
     if (stopping.signal.aborted) throw stopping.signal.reason;
     if (options.signal.aborted) throw new LockstepError('interrupted', 'the check was interrupted');
-    const outcome = outcomeOf(sweep, core);
+    const outcome = outcomeOf(sweep, core, unsettled);
     stopping.abort();
     await Promise.all(running);
     return outcome;
@@ -251,12 +258,37 @@ export async function runCheck(config: Config, options: CheckOptions): Promise<C
   }
 }
 
-function outcomeOf(sweep: Sweep, core: Core): CheckOutcome {
+/** A check has to end: rows that never rest, or that a pipeline or database keeps from being judged, are counted and given up. */
+async function giveUpUnsettled(core: Core, limitMs: number, unsettled: Map<string, number>, clock: SystemClock, signal: AbortSignal): Promise<void> {
+  let seen = '';
+  let sinceMs = clock.nowMs();
+  while (!signal.aborted) {
+    await clock.sleep(UNSETTLED_LOOK_MS, signal);
+    const tables = core.sweeps.current()?.tables ?? [];
+    const settling = tables.find((table) => table.status === 'settling')?.table ?? null;
+    const now = `${settling} ${core.pending.size}`;
+    if (now !== seen) {
+      seen = now;
+      sinceMs = clock.nowMs();
+    }
+    if (settling === null || clock.nowMs() - sinceMs < limitMs) continue;
+    const left = [...core.pending.checksOf(settling)];
+    if (left.length > 0) unsettled.set(settling, left.length);
+    for (const check of left) core.pending.settle(check, { kind: 'unsettled' });
+  }
+}
+
+function outcomeOf(sweep: Sweep, core: Core, unsettled: ReadonlyMap<string, number>): CheckOutcome {
   const drift = sweep.tables.flatMap((table) => [...core.book.all(table.table)].map((booked) => booked.drift));
-  const failed = sweep.tables.filter((table) => table.status !== 'done');
+  const why = core.health.all().map(({ finding, message }) => `${finding}: ${message}`);
+  const reasons = sweep.tables.flatMap((table) => {
+    if (table.status !== 'done') return [`${table.table}: ${table.error ?? table.status}`];
+    const left = unsettled.get(table.table);
+    return left === undefined ? [] : [`${table.table}: ${left} differing row(s) never came to rest (${why.length === 0 ? 'they keep changing' : why.join(', ')})`];
+  });
   return {
-    verdict: drift.length > 0 ? 'drift' : failed.length > 0 ? 'unknown' : 'match',
-    reason: failed.length === 0 ? null : failed.map((table) => `${table.table}: ${table.error ?? table.status}`).join('; '),
+    verdict: drift.length > 0 ? 'drift' : reasons.length > 0 ? 'unknown' : 'match',
+    reason: reasons.length === 0 ? null : reasons.join('; '),
     tables: sweep.tables.map((table) => ({
       table: table.table,
       rows: table.rows,

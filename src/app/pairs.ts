@@ -4,6 +4,8 @@ import { LockstepError } from '../domain/errors.ts';
 import { qualifiedName, type Pair, type Side, type TableDescription } from '../domain/pair.ts';
 import { makePair, type ColumnPairRules } from '../domain/pairing.ts';
 
+const NEVER = new AbortController().signal;
+
 /** Both databases and what is compared between them. */
 export interface PairedDatabases {
   readonly databases: Readonly<Record<Side, PostgresDatabase>>;
@@ -40,6 +42,7 @@ export async function pairDatabases(config: Config, tables: readonly string[], w
       const made = makePair(rulesOf(table), old, neu);
       switch (made.kind) {
         case 'pair':
+          problems.push(...(await unreadable(databases, made.pair)));
           pairs.push(made.pair);
           findings.set(made.pair.id, made.findings);
           replicaIdentity.set(made.pair.id, { old: old.replicaIdentity, new: neu.replicaIdentity });
@@ -55,6 +58,20 @@ export async function pairDatabases(config: Config, tables: readonly string[], w
     await close();
     throw error;
   }
+}
+
+/** Reads no row of a pair by the statement that rechecks use: rights, row filters and columns are tried before anything begins. */
+async function unreadable(databases: PairedDatabases['databases'], pair: Pair): Promise<string[]> {
+  const read = async (side: Side): Promise<string[]> => {
+    try {
+      await databases[side].readRows(pair, [], NEVER);
+      return [];
+    } catch (error) {
+      if (!(error instanceof LockstepError) || error.retry === 'retry') throw error;
+      return [error.hint === null ? error.message : `${error.message}; ${error.hint}`];
+    }
+  };
+  return (await Promise.all([read('old'), read('new')])).flat();
 }
 
 function rulesOf(table: TableConfig): Parameters<typeof makePair>[0] {

@@ -55,7 +55,8 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
     brokers: events.brokers,
     ssl: typeof events.ssl === 'boolean' ? events.ssl : tlsOf(events.ssl),
     ...(events.sasl === null ? {} : { sasl: events.sasl }),
-    log: (level, message, details) => logger[level === 'error' ? 'warn' : 'debug']({ ...details }, `kafka: ${message}`),
+    // What comes of it is told as a finding or an error; the client's own words, one for each attempt, only explain.
+    log: (_level, message, details) => logger.debug({ ...details }, `kafka: ${message}`),
   });
   if (events.registry !== null) {
     throw new LockstepError('registry_unsupported', 'events.kafka.registry is set: this version reads JSON, not Avro', {

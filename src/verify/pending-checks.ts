@@ -33,7 +33,9 @@ export interface Check {
 /** How a check ended. */
 export type CheckEnd =
   | { readonly kind: 'match'; readonly present: boolean }
-  | { readonly kind: 'drift'; readonly onPrimary: boolean; readonly onReplica: boolean };
+  | { readonly kind: 'drift'; readonly onPrimary: boolean; readonly onReplica: boolean }
+  /** Given up without an answer. */
+  | { readonly kind: 'unsettled' };
 
 interface TableChecks {
   readonly pair: Pair;

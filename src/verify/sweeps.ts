@@ -278,6 +278,8 @@ export class Sweeps {
         if (primaryIsOld ? end.onPrimary : end.onReplica) table.oldRows++;
         if (primaryIsOld ? end.onReplica : end.onPrimary) table.newRows++;
         break;
+      case 'unsettled':
+        break;
     }
   }
 

@@ -25,6 +25,13 @@ const NETWORK_CODES: ReadonlySet<string> = new Set([
 /** What the driver says, without a code, when a connection does not come about or breaks. */
 const BROKEN_CONNECTION = /connection terminated|timeout exceeded when trying to connect|connection ended|client was closed|not queryable|timeout expired|query read timeout/i;
 
+const REFUSED: Mapping = {
+  code: 'authentication_failed',
+  retry: 'final',
+  message: 'the database refused the role',
+  hint: 'check user and password in the URL (or password, password_file), and pg_hba.conf',
+};
+
 const BY_STATE: Readonly<Record<string, Mapping>> = {
   '42501': { code: 'permission_denied', retry: 'final', message: 'permission denied', hint: 'grant SELECT on the table to the role of the database URL; a role under row-level security needs BYPASSRLS, or it would see a part of the rows' },
   '3D000': { code: 'database_missing', retry: 'final', message: 'the database does not exist', hint: 'check the database name in the URL' },
@@ -37,12 +44,18 @@ const BY_STATE: Readonly<Record<string, Mapping>> = {
 
 const BY_CLASS: Readonly<Record<string, Mapping>> = {
   '08': { code: 'database_unreachable', retry: 'retry', message: 'the connection broke' },
-  '28': { code: 'authentication_failed', retry: 'final', message: 'the database refused the role', hint: 'check user and password in the URL, and pg_hba.conf' },
+  '28': REFUSED,
   '40': { code: 'query_conflict', retry: 'retry', message: 'the query was in conflict with another' },
   '53': { code: 'database_exhausted', retry: 'retry', message: 'the database is out of a resource' },
   '57': { code: 'database_unreachable', retry: 'retry', message: 'the database is shutting down or starting' },
   '58': { code: 'database_exhausted', retry: 'retry', message: 'the database has a system error' },
 };
+
+/** States of a connection or a login, whatever was being read. */
+const OF_CONNECTION = /^(08|28|3D|53300|57P)/;
+
+/** How the driver says that it was given no password. */
+const NO_PASSWORD = /client password must be a/i;
 
 export interface FailureContext {
   readonly side: Side;
@@ -53,9 +66,10 @@ export interface FailureContext {
 /** Turns whatever the driver threw into a LockstepError; PostgreSQL's messages about values stay out of it. */
 export function databaseFailure(error: unknown, context: FailureContext): LockstepError {
   if (error instanceof LockstepError) return error;
-  const about = context.table === null ? { side: context.side } : { side: context.side, table: context.table };
-  const where = context.table === null ? context.side : `${context.table} on ${context.side}`;
   const state = error instanceof pg.DatabaseError ? (error.code ?? '') : '';
+  const ofConnection = OF_CONNECTION.test(state);
+  const about = context.table === null || ofConnection ? { side: context.side } : { side: context.side, table: context.table };
+  const where = ofConnection ? `${context.side} database` : context.table === null ? context.side : `${context.table} on ${context.side}`;
   if (state === '') {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     const message = rootMessage(error);
@@ -63,8 +77,14 @@ export function databaseFailure(error: unknown, context: FailureContext): Lockst
       return new LockstepError('database_unreachable', `${context.side} database cannot be reached: ${message}`, {
         retry: 'retry',
         cause: error,
-        about,
+        about: { side: context.side },
         hint: `check that it runs and that databases.${context.side}.url is right`,
+      });
+    }
+    if (NO_PASSWORD.test(message)) {
+      return new LockstepError(REFUSED.code, `${context.side} database asks for a password, and there is none`, {
+        about: { side: context.side },
+        hint: `set databases.${context.side}.password_file, or put it into the URL`,
       });
     }
     return new LockstepError('query_failed', `${where}: ${message}`, { cause: error, about });
