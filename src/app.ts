@@ -81,7 +81,7 @@ export async function runService(config: Config, options: ServiceOptions): Promi
   setMaxListeners(SIGNAL_LISTENERS_MAX, signal);
   try {
     const clock = new SystemClock();
-    const paired = await pairDatabases(config, [], (message) => logger.warn(message));
+    const paired = await pairDatabases(config, [], clock, (message) => logger.warn(message));
     cleanups.push(() => paired.close());
     const state = await openState(config, logger);
     cleanups.push(() => state.close());
@@ -212,7 +212,7 @@ export async function runCheck(config: Config, options: CheckOptions): Promise<C
   try {
     const clock = new SystemClock();
     const checked: Config = { ...config, sweep: { ...config.sweep, strategy: options.strategy } };
-    const paired = await pairDatabases(checked, tables, (message) => logger.warn(message));
+    const paired = await pairDatabases(checked, tables, clock, (message) => logger.warn(message));
     cleanups.push(() => paired.close());
     const pipeline = await openPipeline({ config: checked, paired, consume: false, clock, logger, onTrouble: () => undefined });
     if (pipeline !== null) cleanups.push(() => pipeline.close());

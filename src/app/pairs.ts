@@ -2,6 +2,7 @@ import type { Config, TableConfig } from '../config/config.ts';
 import { PostgresDatabase } from '../databases/postgres/database.ts';
 import { LockstepError } from '../domain/errors.ts';
 import { qualifiedName, type Pair, type Side, type TableDescription } from '../domain/pair.ts';
+import type { Clock } from '../verify/ports.ts';
 import { makePair, type ColumnPairRules } from '../domain/pairing.ts';
 
 const NEVER = new AbortController().signal;
@@ -21,9 +22,14 @@ export interface PairedDatabases {
  * @param tables old's qualified names; empty: all configured
  * Rejects with `pairs_invalid` when a table, key or column does not fit, with what to do about each.
  */
-export async function pairDatabases(config: Config, tables: readonly string[], warn: (message: string) => void): Promise<PairedDatabases> {
+export async function pairDatabases(
+  config: Config,
+  tables: readonly string[],
+  clock: Clock,
+  warn: (message: string) => void,
+): Promise<PairedDatabases> {
   const open = (side: Side): PostgresDatabase =>
-    new PostgresDatabase({ ...config.databases[side], side, onWarning: (message) => warn(`${side}: ${message}`) });
+    new PostgresDatabase({ ...config.databases[side], side, nowUs: () => clock.nowUs(), onWarning: (message) => warn(`${side}: ${message}`) });
   const databases = { old: open('old'), new: open('new') };
   const close = async (): Promise<void> => {
     await Promise.all([databases.old.close(), databases.new.close()]);

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts';
-import type { Drift, DriftEvent } from '../domain/drift.ts';
+import type { Drift, DriftEvent, RowSample } from '../domain/drift.ts';
 import type { GateReport, Phase } from '../domain/gate.ts';
-import type { Pair } from '../domain/pair.ts';
+import type { Pair, PairColumn } from '../domain/pair.ts';
 import type { RowKey } from '../domain/row.ts';
 import type { PipelineFinding, Summary, Sweep, TableStatus } from '../domain/status.ts';
 import { canonicalFromInput, shownValue } from '../domain/values/classes.ts';
@@ -53,7 +53,7 @@ export class LiveService implements ServiceView {
 
   async listDrift(filter: DriftFilter, cursor: string | null, limit: number): Promise<Page<Drift>> {
     const key = filter.key === null ? null : this.shownKey(filter.key, filter.table);
-    return this.options.store.listDrift(
+    const page = await this.options.store.listDrift(
       {
         ...(filter.table === null ? {} : { table: filter.table }),
         ...(filter.kind === null ? {} : { kind: filter.kind }),
@@ -67,10 +67,12 @@ export class LiveService implements ServiceView {
       cursor,
       limit,
     );
+    return { ...page, items: page.items.map((drift) => this.inColumnOrder(drift)) };
   }
 
   async drift(id: string): Promise<{ readonly drift: Drift; readonly events: readonly DriftEvent[] } | null> {
-    return this.options.store.drift(id);
+    const found = await this.options.store.drift(id);
+    return found === null ? null : { ...found, drift: this.inColumnOrder(found.drift) };
   }
 
   recheckDrift(id: string): Promise<'accepted' | 'not_found'> {
@@ -174,6 +176,23 @@ export class LiveService implements ServiceView {
   async audit(entry: AuditEntry): Promise<void> {
     const { atMs, actor, action, ...detail } = entry;
     await this.options.store.appendAudit({ atMs, actor, action, detail: { ...detail } });
+  }
+
+  /** The state store keeps no order of fields; people read them in the table's. */
+  private inColumnOrder(drift: Drift): Drift {
+    const pair = this.options.core.verification.pair(drift.table);
+    if (pair === null) return drift;
+    const order = (sample: RowSample, columns: readonly PairColumn[]): RowSample => {
+      const known = columns.flatMap(({ name }) => (sample[name] === undefined ? [] : [[name, sample[name]] as const]));
+      return { ...Object.fromEntries(known), ...sample };
+    };
+    const keyColumns = pair.key.flatMap((index) => pair.columns[index] ?? []);
+    return {
+      ...drift,
+      key: order(drift.key, keyColumns),
+      old: drift.old === null ? null : order(drift.old, pair.columns),
+      new: drift.new === null ? null : order(drift.new, pair.columns),
+    };
   }
 
   /** A requested key as drift shows keys, so that the two can be compared. */
