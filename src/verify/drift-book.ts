@@ -39,6 +39,8 @@ export interface ProvenDrift {
 /** The open drift of all tables: confirmed once, updated while it lasts, resolved when the rows agree. */
 export class DriftBook {
   private readonly byTable = new Map<string, Map<KeyId, BookedDrift>>();
+  /** Open drift by table and kind, kept up with every change. */
+  private readonly open = new Map<string, Record<DriftKind, number>>();
   private changes = new Map<string, { booked: BookedDrift; events: DriftEvent[] }>();
   private readonly sampler: Sampler;
   private readonly metrics: VerifyMetrics;
@@ -46,7 +48,10 @@ export class DriftBook {
   private urgent: (() => void) | null = null;
 
   constructor(pairs: readonly Pair[], options: { sampler: Sampler; metrics: VerifyMetrics; makeId: () => string }) {
-    for (const pair of pairs) this.byTable.set(pair.id, new Map());
+    for (const pair of pairs) {
+      this.byTable.set(pair.id, new Map());
+      this.open.set(pair.id, noDrift());
+    }
     this.sampler = options.sampler;
     this.metrics = options.metrics;
     this.makeId = options.makeId;
@@ -58,6 +63,7 @@ export class DriftBook {
   }
 
   restore(pair: Pair, drift: Drift, key: RowKey, nowMs: number): void {
+    if (drift.status === 'open') this.counts(pair.id)[drift.kind]++;
     this.table(pair.id).set(keyId(key), { drift, pair, key, id: keyId(key), nextCheckMs: nowMs, notedAtMs: nowMs });
   }
 
@@ -80,15 +86,11 @@ export class DriftBook {
 
   /** Rows whose drift is open, by kind. */
   openByKind(table: string): Record<DriftKind, number> {
-    const counts = Object.fromEntries(DRIFT_KINDS.map((kind) => [kind, 0])) as Record<DriftKind, number>;
-    for (const { drift } of this.table(table).values()) if (drift.status === 'open') counts[drift.kind]++;
-    return counts;
+    return { ...this.counts(table) };
   }
 
   openCount(table: string): number {
-    let open = 0;
-    for (const { drift } of this.table(table).values()) if (drift.status === 'open') open++;
-    return open;
+    return Object.values(this.counts(table)).reduce((sum, count) => sum + count, 0);
   }
 
   size(): number {
@@ -125,6 +127,7 @@ export class DriftBook {
     };
     const booked: BookedDrift = { drift, pair, key, id: keyId(key), nextCheckMs: nowMs, notedAtMs: nowMs };
     table.set(booked.id, booked);
+    this.counts(pair.id)[proven.kind]++;
     this.record(booked, { atMs: nowMs, event: 'confirmed', detail: `${proven.kind}, found by ${proven.foundBy}` });
     this.metrics.driftConfirmed(pair.id, proven.kind);
     this.metrics.driftDetected(proven.foundBy, Math.max(0, nowMs - (proven.committedAtMs ?? proven.firstSeenMs)) / 1000);
@@ -136,7 +139,7 @@ export class DriftBook {
     const before = booked.drift;
     const fields = this.describe(proven);
     const changed = before.oldHash !== fields.oldHash || before.newHash !== fields.newHash;
-    booked.drift = { ...before, ...(changed ? { ...fields, kind: proven.kind } : {}), lastCheckedAtMs: nowMs, checks: before.checks + 1 };
+    this.set(booked, { ...before, ...(changed ? { ...fields, kind: proven.kind } : {}), lastCheckedAtMs: nowMs, checks: before.checks + 1 });
     if (changed) {
       this.record(booked, { atMs: nowMs, event: 'changed', detail: `${proven.kind}: ${fields.columns.join(', ')}` });
     } else if (nowMs - booked.notedAtMs >= UNCHANGED_NOTE_MS) {
@@ -150,13 +153,13 @@ export class DriftBook {
     const booked = this.table(table).get(id);
     if (booked === undefined) return false;
     this.table(table).delete(id);
-    booked.drift = {
+    this.set(booked, {
       ...booked.drift,
       status: 'resolved',
       resolvedAtMs: nowMs,
       lastCheckedAtMs: nowMs,
       checks: booked.drift.checks + 1,
-    };
+    });
     this.record(booked, { atMs: nowMs, event: 'resolved', detail: 'both sides agree' });
     this.metrics.driftResolved(table, booked.drift.kind);
     return true;
@@ -166,7 +169,7 @@ export class DriftBook {
   ignore(id: string, reason: string, nowMs: number): Drift | null {
     const booked = this.byId(id);
     if (booked === undefined) return null;
-    booked.drift = { ...booked.drift, status: 'ignored' };
+    this.set(booked, { ...booked.drift, status: 'ignored' });
     this.record(booked, { atMs: nowMs, event: 'ignored', detail: reason });
     return booked.drift;
   }
@@ -222,9 +225,27 @@ export class DriftBook {
     };
   }
 
+  /** Gives a booked drift its new state, and the counts theirs. */
+  private set(booked: BookedDrift, drift: Drift): void {
+    const counts = this.counts(booked.drift.table);
+    if (booked.drift.status === 'open') counts[booked.drift.kind]--;
+    if (drift.status === 'open') counts[drift.kind]++;
+    booked.drift = drift;
+  }
+
+  private counts(table: string): Record<DriftKind, number> {
+    const counts = this.open.get(table);
+    if (counts === undefined) throw new RangeError(`no such table: ${table}`);
+    return counts;
+  }
+
   private table(id: string): Map<KeyId, BookedDrift> {
     const table = this.byTable.get(id);
     if (table === undefined) throw new RangeError(`no such table: ${id}`);
     return table;
   }
+}
+
+function noDrift(): Record<DriftKind, number> {
+  return Object.fromEntries(DRIFT_KINDS.map((kind) => [kind, 0])) as Record<DriftKind, number>;
 }

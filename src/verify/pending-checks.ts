@@ -4,6 +4,9 @@ import { keyId, type KeyId, type RowKey } from '../domain/row.ts';
 import { DueQueue } from './due-queue.ts';
 import type { StoredCheck } from './ports.ts';
 
+/** A key that moved through so many confirm steps counts as unverifiable until it rests. */
+export const UNVERIFIABLE_ROUNDS = 40;
+
 /** What brought a check about. */
 export type CheckOrigin = 'stream' | 'sweep' | 'api';
 

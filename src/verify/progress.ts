@@ -1,3 +1,4 @@
+import { partitionId } from '../domain/change.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { Watermarks } from '../domain/watermarks.ts';
@@ -92,7 +93,7 @@ function least(positions: readonly (bigint | null)[]): bigint | null {
 export class Progress {
   private readonly parts: ProgressParts;
   private slotLostAtMs: number | null = null;
-  private behindSinceMs: number | null = null;
+  private readonly targets = new Map<string, { end: bigint; sinceMs: number }>();
   private subscriptionSlots: readonly string[] = [];
   private received: ReceivedPosition[] = [];
   private readers = '';
@@ -298,18 +299,20 @@ export class Progress {
     return ageUs > BigInt(Math.max(lagBudgetMs, SINK_GRACE_MS)) * 1000n;
   }
 
+  /** A consumer is behind when it takes long to reach an end that it has seen: under load there is always a newer one. */
   private judgeConsumer(): void {
     const { watermarks, health, clock } = this.parts;
+    if (this.parts.ordered) return;
+    const nowMs = clock.nowMs();
     let behind = 0n;
-    for (const progress of watermarks.all()) {
-      if (progress.endOffset !== null && progress.endOffset > progress.nextOffset && !this.parts.ordered) behind += progress.endOffset - progress.nextOffset;
+    for (const { partition, endOffset, nextOffset } of watermarks.all()) {
+      if (endOffset === null) continue;
+      const id = partitionId(partition);
+      const target = this.targets.get(id);
+      if (target === undefined || nextOffset >= target.end) this.targets.set(id, { end: endOffset, sinceMs: nowMs });
+      else if (nowMs - target.sinceMs >= CONSUMER_GRACE_MS) behind += endOffset - nextOffset;
     }
-    if (behind === 0n) {
-      this.behindSinceMs = null;
-      health.clear('consumer_behind');
-      return;
-    }
-    this.behindSinceMs ??= clock.nowMs();
-    if (clock.nowMs() - this.behindSinceMs >= CONSUMER_GRACE_MS) health.raise('consumer_behind', `${behind} records are not yet consumed`);
+    if (behind > 0n) health.raise('consumer_behind', `${behind} records are not yet consumed`);
+    else health.clear('consumer_behind');
   }
 }

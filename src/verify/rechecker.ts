@@ -15,7 +15,7 @@ import {
 import type { Row, RowKey } from '../domain/row.ts';
 import type { PipelineEvidence, Watermarks } from '../domain/watermarks.ts';
 import type { BookedDrift, DriftBook } from './drift-book.ts';
-import type { Check, PendingChecks } from './pending-checks.ts';
+import { UNVERIFIABLE_ROUNDS, type Check, type PendingChecks } from './pending-checks.ts';
 import type { Clock, Database, PartitionsOf, RowRead, RowsRead, VerifyMetrics } from './ports.ts';
 import type { Health } from './health.ts';
 import type { Proofs } from './proofs.ts';
@@ -217,7 +217,7 @@ export class Rechecker {
         case 'hot':
           check.hotRounds++;
           check.attempts++;
-          metrics.check(pair.id, 'hot');
+          metrics.check(pair.id, check.hotRounds === UNVERIFIABLE_ROUNDS ? 'unverifiable' : 'hot');
           break;
         case 'inconclusive':
           check.suspicion = verdict.suspicion;

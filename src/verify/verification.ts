@@ -10,7 +10,7 @@ import type { LagFigures, RowCheckResult, Summary, TableStatus } from '../domain
 import type { Watermarks } from '../domain/watermarks.ts';
 import type { DriftBook } from './drift-book.ts';
 import type { Health } from './health.ts';
-import type { PendingChecks } from './pending-checks.ts';
+import { UNVERIFIABLE_ROUNDS, type PendingChecks } from './pending-checks.ts';
 import type { Clock } from './ports.ts';
 import type { Proofs, TableProof } from './proofs.ts';
 import type { Rechecker } from './rechecker.ts';
@@ -18,8 +18,6 @@ import type { Sweeps } from './sweeps.ts';
 
 /** A key that moved under this many confirm steps in a row is shown as hot. */
 const HOT_ROUNDS = 3;
-/** A key that never rested through this many is shown as unverifiable. */
-const UNVERIFIABLE_ROUNDS = 40;
 
 export interface VerificationParts {
   readonly migration: string;
