@@ -9,6 +9,7 @@ import { Sampler } from '../domain/samples.ts';
 import { Watermarks } from '../domain/watermarks.ts';
 import { Checkpointer } from '../verify/checkpointer.ts';
 import { DriftBook } from '../verify/drift-book.ts';
+import { FirstLook } from '../verify/first-look.ts';
 import { Health } from '../verify/health.ts';
 import { PendingChecks } from '../verify/pending-checks.ts';
 import type { ChangeSource, Clock, RestoredState, VerifyMetrics, VerifyStore } from '../verify/ports.ts';
@@ -75,8 +76,10 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
   const lag = new Map(tables.map((table) => [table, new LagWindow(config.slo.lagBudgetMs)]));
   const health = new Health({ nowMs: () => clock.nowMs(), primary: config.primary, report: options.onFinding });
   const source: ChangeSource | null = pipeline?.source ?? null;
+  const firstLook = new FirstLook();
   const rechecker = new Rechecker({
     pending,
+    firstLook,
     book,
     proofs,
     history,
@@ -149,7 +152,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
           watermarks,
           skew,
           onPrimaryChange: (topic, committedAtUs) => progress?.changeConsumed(topic, committedAtUs),
-          usualLagMs: (table) => lag.get(table)?.figures(clock.nowMs(), config.slo.lagWindowMs).p50Ms ?? null,
+          firstLook,
           metrics,
           clock,
           hasher,

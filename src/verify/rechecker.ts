@@ -17,6 +17,7 @@ import type { PipelineEvidence, Watermarks } from '../domain/watermarks.ts';
 import type { BookedDrift, DriftBook } from './drift-book.ts';
 import { UNVERIFIABLE_ROUNDS, type Check, type PendingChecks } from './pending-checks.ts';
 import type { Clock, Database, PartitionsOf, RowRead, RowsRead, VerifyMetrics } from './ports.ts';
+import type { FirstLook } from './first-look.ts';
 import type { Health } from './health.ts';
 import type { Proofs } from './proofs.ts';
 import type { VersionHistory } from './version-history.ts';
@@ -45,6 +46,7 @@ const LAG_BOUND_USEFUL_MS = 1_000;
 
 export interface RecheckerParts {
   readonly pending: PendingChecks;
+  readonly firstLook: FirstLook;
   readonly book: DriftBook;
   readonly proofs: Proofs;
   readonly history: VersionHistory;
@@ -154,11 +156,12 @@ export class Rechecker {
 
   /** Judges one read of the replica; true asks for the confirm step. */
   private judgeReplica(check: Check, read: RowsRead, evidence: PipelineEvidence, sentUs: bigint): boolean {
-    const { hasher, pending, metrics } = this.parts;
+    const { hasher, pending, metrics, firstLook } = this.parts;
     if (check.versions.length === 0) return true;
     const found = read.rows.get(check.id);
     const row = found?.row ?? null;
     const verdict = judgeRead(hasher, check.versions, row, hashImage(hasher, row));
+    if (check.attempts === 0 && check.lastMissUs === null) firstLook.looked(check.pair.id, verdict.kind !== 'differs');
     switch (verdict.kind) {
       case 'match':
         this.sawApplied(check, verdict.version, found);

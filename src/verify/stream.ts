@@ -5,14 +5,12 @@ import type { Pair, Side } from '../domain/pair.ts';
 import { hashImage, unknownColumnsOf, type Hasher, type Version } from '../domain/recheck.ts';
 import { isComplete, keyId } from '../domain/row.ts';
 import type { Watermarks } from '../domain/watermarks.ts';
+import type { FirstLook } from './first-look.ts';
 import type { PendingChecks } from './pending-checks.ts';
 import type { Clock, SourceListener, StoredDeadLetter, StoredPartition, VerifyMetrics } from './ports.ts';
 import type { Proofs } from './proofs.ts';
 import type { VersionHistory } from './version-history.ts';
 
-/** How soon after its event a key is first looked at, before the table's usual lag is known. */
-const FIRST_LOOK_MS = 30;
-const FIRST_LOOK_MAX_MS = 1_000;
 /** While the queue of checks is full, its size is looked at this often. */
 const FULL_WAIT_MS = 20;
 
@@ -26,7 +24,7 @@ export interface StreamParts {
   readonly skew: Readonly<Record<Side, ClockSkew>>;
   /** Told of each change of the primary: what its connector has reached speaks for other partitions too. */
   readonly onPrimaryChange: (topic: string, committedAtUs: bigint) => void;
-  readonly usualLagMs: (table: string) => number | null;
+  readonly firstLook: FirstLook;
   readonly metrics: VerifyMetrics;
   readonly clock: Clock;
   readonly hasher: Hasher;
@@ -166,11 +164,10 @@ export class Stream implements SourceListener {
     this.parts.onPrimaryChange(partition.topic, change.committedAtUs);
   }
 
-  /** The first look is made when the table's changes usually have arrived. */
   private firstLookMs(pair: Pair, committedAtUs: bigint): number {
-    const usual = Math.min(this.parts.usualLagMs(pair.id) ?? FIRST_LOOK_MS, FIRST_LOOK_MAX_MS);
+    const delayMs = this.parts.firstLook.delayMs(pair.id);
     const ageMs = Number(this.primaryNowUs() - committedAtUs) / 1000;
-    return Math.max(0, Math.min(usual, usual - ageMs));
+    return Math.max(0, Math.min(delayMs, delayMs - ageMs));
   }
 
   /** Snapshot rows are proven by the sweep; here they only tell a version that the replica may hold. */
@@ -208,7 +205,7 @@ export class Stream implements SourceListener {
       unknownColumns: [],
       position: change.position,
     };
-    for (const check of pending.checksOf(change.pair.id)) pending.addChange(change.pair, check.key, version, clock.nowMs(), FIRST_LOOK_MS);
+    for (const check of pending.checksOf(change.pair.id)) pending.addChange(change.pair, check.key, version, clock.nowMs(), 0);
     watermarks.consumedChange(partition, change.committedAtUs);
   }
 
