@@ -7,6 +7,7 @@ import { openPipeline } from './app/pipeline.ts';
 import { LiveService } from './app/service-view.ts';
 import { SystemClock } from './app/system-clock.ts';
 import type { Config, DigestStrategy } from './config/config.ts';
+import type { Undecodable } from './domain/change.ts';
 import { LockstepError } from './domain/errors.ts';
 import type { CheckOutcome, CheckProgress } from './domain/outcome.ts';
 import type { Sweep } from './domain/status.ts';
@@ -29,6 +30,10 @@ export interface ServiceOptions {
   readonly version: string;
   onReady(address: { readonly url: string }): void;
 }
+
+/** Dead letters of a topic that are logged one by one; then one in so many. */
+const DEAD_LETTERS_LOGGED = 20;
+const DEAD_LETTERS_LOG_EVERY = 1_000;
 
 /** Rows of a one-off check that make no progress for this many times `settle`, and at least so long, are given up. */
 const UNSETTLED_SETTLES = 4;
@@ -118,6 +123,7 @@ export async function runService(config: Config, options: ServiceOptions): Promi
       metrics,
       clock,
       signal,
+      onDeadLetter: deadLetterLog(logger),
       onFinding: ({ finding, message }, ended) => logger[ended ? 'info' : 'warn']({ finding }, ended ? `over: ${message}` : message),
     });
     const parts = core;
@@ -159,6 +165,17 @@ export async function runService(config: Config, options: ServiceOptions): Promi
       await cleanup().catch((error: unknown) => logger.warn({ err: error }, 'a part did not stop in order'));
     }
   }
+}
+
+/** Names each dead letter of a topic, and of many the first and then every so often one. */
+function deadLetterLog(logger: Logger): (record: Undecodable) => void {
+  const counts = new Map<string, number>();
+  return ({ pair, reason, message, position: { topic, partition, offset } }) => {
+    const count = (counts.get(topic) ?? 0) + 1;
+    counts.set(topic, count);
+    if (count > DEAD_LETTERS_LOGGED && count % DEAD_LETTERS_LOG_EVERY !== 0) return;
+    logger.warn({ table: pair.id, topic, partition, offset, reason, count }, `dead letter: ${message}`);
+  };
 }
 
 function tokensOf(config: Config): { read: string[]; operate: string[] } {

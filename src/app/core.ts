@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import createXxhash from 'xxhash-wasm';
 import type { Config } from '../config/config.ts';
+import type { Undecodable } from '../domain/change.ts';
 import { ClockSkew } from '../domain/clock-skew.ts';
 import { LagWindow } from '../domain/lag-window.ts';
 import { otherSide } from '../domain/pair.ts';
@@ -39,6 +40,7 @@ export interface CoreOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly onFinding: (status: { finding: string; message: string }, ended: boolean) => void;
+  readonly onDeadLetter?: (record: Undecodable) => void;
   readonly onSweepProgress?: SweepsParts['onProgress'];
 }
 
@@ -151,6 +153,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
           history,
           watermarks,
           skew,
+          ...(options.onDeadLetter === undefined ? {} : { onDeadLetter: options.onDeadLetter }),
           onPrimaryChange: (topic, committedAtUs) => progress?.changeConsumed(topic, committedAtUs),
           firstLook,
           metrics,

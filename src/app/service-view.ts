@@ -144,7 +144,7 @@ export class LiveService implements ServiceView {
     if (unknown !== undefined) return Promise.resolve({ kind: 'unknown_table', table: unknown });
     const running = core.sweeps.current();
     if (running !== null) return Promise.resolve({ kind: 'already_running', sweep: running });
-    const started = core.sweeps.start(tables ?? pairs.map((pair) => pair.id), signal);
+    const started = core.sweeps.start(tables ?? pairs.map((pair) => pair.id), signal, true);
     if (started === null) throw new RangeError('a sweep began in between');
     onSweep(started.done);
     return Promise.resolve({ kind: 'started', sweep: started.sweep });

@@ -47,6 +47,13 @@ export async function writeCheckpoint(client: PoolClient, migration: string, che
   await writeChecks(client, migration, checkpoint.checks);
   await writeDrift(client, migration, checkpoint.drift);
   await writeDeadLetters(client, migration, checkpoint.deadLetters);
+  for (const { table, beforeMs } of checkpoint.discharged ?? []) {
+    await client.query(
+      `UPDATE lockstep.dead_letters SET discharged_ms = $3
+       WHERE migration = $1 AND table_name = $2 AND at_ms < $3 AND discharged_ms IS NULL`,
+      [migration, table, Math.round(beforeMs)],
+    );
+  }
   await writeTables(client, migration, checkpoint);
 }
 

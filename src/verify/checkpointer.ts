@@ -67,6 +67,7 @@ export class Checkpointer {
         settledChecks: checks.settled,
         drift: drift.writes,
         deadLetters: offsets.deadLetters,
+        discharged: tables.discharged,
         tables: tables.tables,
       });
     } catch (error) {

@@ -172,6 +172,12 @@ export interface StoredDeadLetter {
   readonly atMs: number;
 }
 
+/** Dead letters of a table that are settled: those from before `beforeMs`. */
+export interface DischargedLetters {
+  readonly table: string;
+  readonly beforeMs: number;
+}
+
 /** A drift to write, with its key's encoded form (unique among the open drift of a table). */
 export interface DriftWrite {
   readonly drift: Drift;
@@ -186,6 +192,7 @@ export interface Checkpoint {
   readonly settledChecks: readonly { readonly table: string; readonly key: RowKey }[];
   readonly drift: readonly DriftWrite[];
   readonly deadLetters: readonly StoredDeadLetter[];
+  readonly discharged?: readonly DischargedLetters[];
   readonly tables: readonly StoredTable[];
 }
 

@@ -1,4 +1,4 @@
-import type { StoredTable } from './ports.ts';
+import type { DischargedLetters, StoredTable } from './ports.ts';
 
 /** What is proven of one table so far. */
 export interface TableProof {
@@ -12,7 +12,22 @@ export interface TableProof {
   lastSweepEndedMs: number | null;
   oldRows: bigint | null;
   newRows: bigint | null;
+  /** Not discharged yet. */
   deadLetters: number;
+  /** Primary's clock at the newest dead letter since the start, µs. */
+  deadLetterUs: bigint | null;
+}
+
+/** A sweep of a whole table, all that it found settled. */
+export interface EndedSweep {
+  /** Primary's clock, µs. */
+  readonly startedAtUs: bigint;
+  readonly endedAtMs: number;
+  readonly clean: boolean;
+  /** Somebody asked for it, so knows of the dead letters that it discharges. */
+  readonly asked: boolean;
+  readonly oldRows: bigint;
+  readonly newRows: bigint;
 }
 
 /** What moves a table's verified-through. */
@@ -28,6 +43,7 @@ export interface VerifiedThroughFacts {
 export class Proofs {
   private readonly byTable = new Map<string, TableProof>();
   private dirty = new Set<string>();
+  private discharged: DischargedLetters[] = [];
 
   constructor(tables: readonly string[]) {
     for (const table of tables) {
@@ -42,6 +58,7 @@ export class Proofs {
         oldRows: null,
         newRows: null,
         deadLetters: 0,
+        deadLetterUs: null,
       });
     }
   }
@@ -68,8 +85,16 @@ export class Proofs {
     this.dirty.add(table);
   }
 
+  /** A change could not be decoded: its row is unknown until a sweep, and the gate until somebody has looked. */
+  deadLetter(table: string, sinceUs: bigint): void {
+    const proof = this.get(table);
+    proof.deadLetters++;
+    if (proof.deadLetterUs === null || proof.deadLetterUs < sinceUs) proof.deadLetterUs = sinceUs;
+    this.oweSweep(table, sinceUs);
+  }
+
   /** A sweep of the whole table that began at `startedAtUs` is over and all it found is settled. */
-  sweepEnded(table: string, sweep: { startedAtUs: bigint; endedAtMs: number; clean: boolean; oldRows: bigint; newRows: bigint }): void {
+  sweepEnded(table: string, sweep: EndedSweep): void {
     const proof = this.get(table);
     if (proof.provenSinceUs === null || sweep.startedAtUs > proof.provenSinceUs) proof.provenSinceUs = sweep.startedAtUs;
     if (proof.sweepOwedSinceUs !== null && sweep.startedAtUs > proof.sweepOwedSinceUs) proof.sweepOwedSinceUs = null;
@@ -77,6 +102,10 @@ export class Proofs {
     if (sweep.clean) proof.lastCleanSweepMs = sweep.endedAtMs;
     proof.oldRows = sweep.oldRows;
     proof.newRows = sweep.newRows;
+    if (sweep.asked && proof.deadLetters > 0 && (proof.deadLetterUs === null || sweep.startedAtUs > proof.deadLetterUs)) {
+      proof.deadLetters = 0;
+      this.discharged.push({ table, beforeMs: sweep.endedAtMs });
+    }
     this.dirty.add(table);
   }
 
@@ -107,16 +136,19 @@ export class Proofs {
   }
 
   /** Tables that changed since the last call, as the state store keeps them. */
-  drainChanges(): { tables: StoredTable[]; undo: () => void } {
-    const dirty = this.dirty;
+  drainChanges(): { tables: StoredTable[]; discharged: DischargedLetters[]; undo: () => void } {
+    const { dirty, discharged } = this;
     this.dirty = new Set();
+    this.discharged = [];
     const tables = [...dirty].map((table): StoredTable => {
       const { provenSinceUs, sweepOwedSinceUs, verifiedThroughUs, lastCleanSweepMs, lastSweepEndedMs, oldRows, newRows } = this.get(table);
       return { table, provenSinceUs, sweepOwedSinceUs, verifiedThroughUs, lastCleanSweepMs, lastSweepEndedMs, oldRows, newRows };
     });
     return {
       tables,
+      discharged,
       undo: () => {
+        this.discharged = [...discharged, ...this.discharged];
         for (const table of dirty) this.dirty.add(table);
       },
     };

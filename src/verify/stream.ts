@@ -23,6 +23,8 @@ export interface StreamParts {
   readonly watermarks: Watermarks;
   readonly skew: Readonly<Record<Side, ClockSkew>>;
   /** Told of each change of the primary: what its connector has reached speaks for other partitions too. */
+  /** Told of each record that could not be decoded. */
+  readonly onDeadLetter?: (record: Undecodable) => void;
   readonly onPrimaryChange: (topic: string, committedAtUs: bigint) => void;
   readonly firstLook: FirstLook;
   readonly metrics: VerifyMetrics;
@@ -158,8 +160,9 @@ export class Stream implements SourceListener {
       unknownColumns: unknownColumnsOf(image),
       position: change.position,
     };
-    pending.addChange(pair, key, version, clock.nowMs(), this.firstLookMs(pair, change.committedAtUs));
-    if (version.unknownColumns.length === 0) history.add(pair.id, id, version.hash);
+    const base = change.op === 'create' ? null : history.last(pair.id, id);
+    pending.addChange(pair, key, version, clock.nowMs(), this.firstLookMs(pair, change.committedAtUs), base);
+    history.add(pair.id, id, version.unknownColumns.length === 0 ? version.hash : undefined);
     watermarks.consumedChange(partition, change.committedAtUs);
     this.parts.onPrimaryChange(partition.topic, change.committedAtUs);
   }
@@ -221,8 +224,8 @@ export class Stream implements SourceListener {
       rawValue: record.rawValue,
       atMs: clock.nowMs(),
     });
-    proofs.get(record.pair.id).deadLetters++;
-    proofs.oweSweep(record.pair.id, this.primaryNowUs());
+    proofs.deadLetter(record.pair.id, this.primaryNowUs());
+    this.parts.onDeadLetter?.(record);
   }
 
   private onNoChange(_record: NoChange): void {

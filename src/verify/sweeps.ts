@@ -68,6 +68,7 @@ interface RunningSweep {
   readonly startedAtMs: number;
   endedAtMs: number | null;
   status: SweepStatus;
+  readonly asked: boolean;
   readonly tables: TableSweep[];
   readonly cancel: AbortController;
 }
@@ -97,8 +98,11 @@ export class Sweeps {
     return null;
   }
 
-  /** Begins a sweep of these tables; null when one is under way. The sweep goes on after this returns. */
-  start(tables: readonly string[], signal: AbortSignal): { sweep: Sweep; done: Promise<Sweep> } | null {
+  /**
+   * Begins a sweep of these tables; null when one is under way. The sweep goes on after this returns.
+   * @param asked whether somebody asked for it: such a sweep discharges dead letters
+   */
+  start(tables: readonly string[], signal: AbortSignal, asked = false): { sweep: Sweep; done: Promise<Sweep> } | null {
     if (this.running !== null) return null;
     const nowMs = this.parts.clock.nowMs();
     const sweep: RunningSweep = {
@@ -106,6 +110,7 @@ export class Sweeps {
       startedAtMs: nowMs,
       endedAtMs: null,
       status: 'running',
+      asked,
       tables: this.parts.pairs.filter((pair) => tables.includes(pair.id)).map((pair) => fresh(pair, nowMs)),
       cancel: new AbortController(),
     };
@@ -121,7 +126,7 @@ export class Sweeps {
       return pair === undefined ? [] : [restore(pair, table)];
     });
     return this.run(
-      { id: stored.id, startedAtMs: stored.startedAtMs, endedAtMs: null, status: 'running', tables, cancel: new AbortController() },
+      { id: stored.id, startedAtMs: stored.startedAtMs, endedAtMs: null, status: 'running', asked: false, tables, cancel: new AbortController() },
       signal,
     );
   }
@@ -215,6 +220,7 @@ export class Sweeps {
       startedAtUs: table.startedAtUs,
       endedAtMs: table.endedAtMs,
       clean: book.openCount(table.pair.id) === 0,
+      asked: sweep.asked,
       oldRows: table.oldRows,
       newRows: table.newRows,
     });
