@@ -88,20 +88,43 @@ export type ReadVerdict =
   | { readonly kind: 'match_partly'; readonly version: Version }
   /** An older change is there: everything up to it is settled, the rest is on its way. */
   | { readonly kind: 'older'; readonly version: Version; readonly remaining: readonly Version[] }
+  /** It looks like this change, but may as well be the same row before other changes that are still on their way. */
+  | { readonly kind: 'returned'; readonly version: Version }
   | { readonly kind: 'differs' };
 
-/** Judges a read of the replica against the unsettled versions of its key (oldest first, at least one). */
-export function judgeRead(hasher: Hasher, versions: readonly Version[], replica: Row | null, replicaHash: RowHash): ReadVerdict {
+/**
+ * Judges a read of the replica against the unsettled versions of its key (oldest first, at least one).
+ * @param base what the replica had before them; undefined where that is not known
+ * @param isApplied whether the replica must have been given a version before it was read
+ */
+export function judgeRead(
+  hasher: Hasher,
+  versions: readonly Version[],
+  base: RowHash | undefined,
+  replica: Row | null,
+  replicaHash: RowHash,
+  isApplied: (version: Version) => boolean,
+): ReadVerdict {
   for (let index = versions.length - 1; index >= 0; index--) {
     const version = versions[index] as Version;
     if (!shows(hasher, replica, replicaHash, version)) continue;
+    if (index < versions.length - 1 && version.unknownColumns.length > 0) continue;
+    if (mayBeEarlier(versions, index, base) && !isApplied(version)) return { kind: 'returned', version };
     if (index < versions.length - 1) {
-      if (version.unknownColumns.length > 0) continue;
       return { kind: 'older', version, remaining: versions.slice(index + 1) };
     }
     return version.unknownColumns.length === 0 ? { kind: 'match', version } : { kind: 'match_partly', version };
   }
   return { kind: 'differs' };
+}
+
+/** Whether a row that shows the version at `index` may be one that other unsettled changes are still to make, and to undo. */
+function mayBeEarlier(versions: readonly Version[], index: number, base: RowHash | undefined): boolean {
+  const { hash, unknownColumns } = versions[index] as Version;
+  const first = versions.findIndex((version) => version.hash !== hash || version.unknownColumns.length > 0);
+  if (first < 0 || first >= index) return false;
+  if (base === undefined || base === hash || unknownColumns.length > 0) return true;
+  return versions.slice(0, index - 1).some((version) => version.hash === hash || version.unknownColumns.length > 0);
 }
 
 /** What the confirm step read: primary, replica, primary again. */

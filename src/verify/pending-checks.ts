@@ -1,5 +1,5 @@
 import type { Pair } from '../domain/pair.ts';
-import { addVersion, type Suspicion, type Version } from '../domain/recheck.ts';
+import { addVersion, type RowHash, type Suspicion, type Version } from '../domain/recheck.ts';
 import { keyId, type KeyId, type RowKey } from '../domain/row.ts';
 import { DueQueue } from './due-queue.ts';
 import type { StoredCheck } from './ports.ts';
@@ -19,6 +19,8 @@ export interface Check {
   firstSeenMs: number;
   /** Unsettled versions, oldest first. */
   versions: readonly Version[];
+  /** What the replica had before them; undefined where that is not known. */
+  base: RowHash | undefined;
   /** A sweep or a caller saw a difference: settled only by the confirm step. */
   suspected: boolean;
   suspicion: Suspicion | null;
@@ -83,15 +85,20 @@ export class PendingChecks {
     return this.table(table).byKey.get(id);
   }
 
-  /** A change of a key: a new check, or a newer version for the one that is pending. */
-  addChange(pair: Pair, key: RowKey, version: Version, nowMs: number, delayMs: number): Check {
+  /**
+   * A change of a key: a new check, or a newer version for the one that is pending.
+   * @param base the row before the change; undefined where that is not known
+   */
+  addChange(pair: Pair, key: RowKey, version: Version, nowMs: number, delayMs: number, base?: RowHash): Check {
     const existing = this.get(pair.id, keyId(key));
-    if (existing === undefined) return this.insert(this.fresh(pair, key, 'stream', nowMs, [version]), nowMs + delayMs);
+    if (existing === undefined) return this.insert({ ...this.fresh(pair, key, 'stream', nowMs, [version]), base }, nowMs + delayMs);
     const versions = addVersion(existing.versions, version);
     if (versions === existing.versions) return existing;
     this.setVersions(existing, versions);
     existing.firstSeenMs = nowMs;
     existing.attempts = 0;
+    // The primary's row has changed since, even where it looks the same again.
+    existing.suspicion = null;
     if (!existing.busy && existing.dueMs > nowMs + delayMs) this.schedule(existing, nowMs + delayMs);
     return existing;
   }
@@ -226,6 +233,7 @@ export class PendingChecks {
       origin,
       firstSeenMs: nowMs,
       versions,
+      base: undefined,
       suspected: false,
       suspicion: null,
       attempts: 0,

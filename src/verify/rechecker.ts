@@ -160,13 +160,14 @@ export class Rechecker {
     if (check.versions.length === 0) return true;
     const found = read.rows.get(check.id);
     const row = found?.row ?? null;
-    const verdict = judgeRead(hasher, check.versions, row, hashImage(hasher, row));
+    const verdict = judgeRead(hasher, check.versions, check.base, row, hashImage(hasher, row), (version) => this.newestApplied(check, version, evidence));
     if (check.attempts === 0 && check.lastMissUs === null) firstLook.looked(check.pair.id, verdict.kind !== 'differs');
     switch (verdict.kind) {
       case 'match':
         this.sawApplied(check, verdict.version, found);
         if (check.suspected) {
           pending.setVersions(check, []);
+          check.base = verdict.version.hash;
           return true;
         }
         this.settleMatch(check, row !== null);
@@ -177,8 +178,13 @@ export class Rechecker {
       case 'older':
         this.sawApplied(check, verdict.version, found);
         pending.setVersions(check, verdict.remaining);
+        check.base = verdict.version.hash;
         check.attempts = 0;
         check.lastMissUs = sentUs;
+        metrics.check(check.pair.id, 'inconclusive');
+        return false;
+      case 'returned':
+        check.attempts++;
         metrics.check(check.pair.id, 'inconclusive');
         return false;
       case 'differs':
@@ -223,7 +229,7 @@ export class Rechecker {
           metrics.check(pair.id, check.hotRounds === UNVERIFIABLE_ROUNDS ? 'unverifiable' : 'hot');
           break;
         case 'inconclusive':
-          check.suspicion = verdict.suspicion;
+          check.suspicion = changed ? null : verdict.suspicion;
           check.attempts++;
           metrics.check(pair.id, 'inconclusive');
           break;

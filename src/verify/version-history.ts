@@ -7,14 +7,14 @@ const VERSIONS_PER_KEY = 4;
 /** Row hashes that keys are known to have had, the least recently changed forgotten first. */
 export class VersionHistory {
   private readonly keysMax: number;
-  private readonly versions = new Map<string, bigint[]>();
+  private readonly versions = new Map<string, (RowHash | undefined)[]>();
 
   constructor(keysMax: number) {
     this.keysMax = keysMax;
   }
 
-  add(table: string, key: KeyId, hash: RowHash): void {
-    if (hash === null) return;
+  /** @param hash null: the row is gone; undefined: it changed to something that is not wholly known */
+  add(table: string, key: KeyId, hash: RowHash | undefined): void {
     const id = `${table}\u0000${key}`;
     const known = this.versions.get(id);
     if (known !== undefined) {
@@ -29,6 +29,11 @@ export class VersionHistory {
       const oldest = this.versions.keys().next();
       if (oldest.done !== true) this.versions.delete(oldest.value);
     }
+  }
+
+  /** What a key's row was last known to be; undefined where that is not known. */
+  last(table: string, key: KeyId): RowHash | undefined {
+    return this.versions.get(`${table}\u0000${key}`)?.at(-1);
   }
 
   has(table: string, key: KeyId, hash: bigint): boolean {

@@ -1,0 +1,115 @@
+import type { Pair, Side } from '../../../../src/domain/pair.ts';
+import { encodeValues, keyId, keyOf, type KeyId, type Row, type RowKey } from '../../../../src/domain/row.ts';
+import type { ClockSample, Database, Digest, KeyRange, LogProgress, RowDigest, RowRead, RowsRead } from '../../../../src/verify/ports.ts';
+import { hasher } from './samples.ts';
+import type { VirtualClock } from './virtual-clock.ts';
+
+export interface MemoryDatabaseOptions {
+  readonly side: Side;
+  readonly clock: VirtualClock;
+  /** This database's clock less the host's. */
+  readonly offsetMs?: number;
+  /** How long the next step of a read takes. */
+  readonly delayMs?: () => number;
+}
+
+/** One table in memory; reads take their time and see one moment of it. */
+export class MemoryDatabase implements Database {
+  readonly side: Side;
+  readonly maxKeysPerRead = 1_000;
+  readonly rows = new Map<KeyId, { row: Row; committedAtUs: bigint | null }>();
+  progress: () => Omit<LogProgress, 'clockUs'> = () => ({ insertLsn: 0n, slots: [] });
+  /** Called before each question; throws to make it fail. */
+  trouble: (question: string) => void = () => undefined;
+  readonly #clock: VirtualClock;
+  readonly #offsetUs: bigint;
+  readonly #delayMs: () => number;
+
+  constructor(options: MemoryDatabaseOptions) {
+    this.side = options.side;
+    this.#clock = options.clock;
+    this.#offsetUs = BigInt(options.offsetMs ?? 0) * 1000n;
+    this.#delayMs = options.delayMs ?? ((): number => 0);
+  }
+
+  nowUs(): bigint {
+    return this.#clock.nowUs() + this.#offsetUs;
+  }
+
+  put(pair: Pair, row: Row, committedAtUs: bigint | null = null): void {
+    this.rows.set(keyId(keyOf(pair, row) as RowKey), { row, committedAtUs });
+  }
+
+  async readRows(_pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<RowsRead> {
+    await this.#work('readRows', signal);
+    const readAtUs = this.nowUs();
+    await this.#clock.sleep(this.#delayMs(), signal);
+    const rows = new Map<KeyId, RowRead>();
+    for (const key of keys) {
+      const found = this.rows.get(keyId(key));
+      if (found !== undefined) rows.set(keyId(key), found);
+    }
+    await this.#clock.sleep(this.#delayMs(), signal);
+    signal.throwIfAborted();
+    return { rows, readAtUs };
+  }
+
+  async clock(signal: AbortSignal): Promise<ClockSample> {
+    const sentUs = this.#clock.nowUs();
+    await this.#work('clock', signal);
+    const databaseUs = this.nowUs();
+    await this.#clock.sleep(this.#delayMs(), signal);
+    return { databaseUs, sentUs, receivedUs: this.#clock.nowUs() };
+  }
+
+  async logProgress(signal: AbortSignal): Promise<LogProgress> {
+    await this.#work('logProgress', signal);
+    const progress = { clockUs: this.nowUs(), ...this.progress() };
+    await this.#clock.sleep(this.#delayMs(), signal);
+    return progress;
+  }
+
+  subscriptionSlots(): Promise<readonly string[]> {
+    return Promise.resolve([]);
+  }
+
+  async estimateRows(_pair: Pair, signal: AbortSignal): Promise<bigint> {
+    await this.#work('estimateRows', signal);
+    return BigInt(this.rows.size);
+  }
+
+  async digest(pair: Pair, range: KeyRange, signal: AbortSignal): Promise<Digest> {
+    await this.#work('digest', signal);
+    const rows = this.#within(pair, range);
+    const sum = rows.reduce((total, row) => total + hasher(encodeValues(row)), 0n);
+    return { rows: BigInt(rows.length), sum: sum.toString() };
+  }
+
+  async keyAfter(pair: Pair, range: KeyRange, rows: number, signal: AbortSignal): Promise<RowKey | null> {
+    await this.#work('keyAfter', signal);
+    const row = this.#within(pair, range)[rows];
+    return row === undefined ? null : keyOf(pair, row);
+  }
+
+  async rowDigests(pair: Pair, range: KeyRange, limit: number, signal: AbortSignal): Promise<readonly RowDigest[]> {
+    await this.#work('rowDigests', signal);
+    return this.#within(pair, range)
+      .slice(0, limit)
+      .map((row) => ({ key: keyOf(pair, row) as RowKey, digest: hasher(encodeValues(row)).toString() }));
+  }
+
+  #within(pair: Pair, range: KeyRange): Row[] {
+    const key = (row: Row): string => row[pair.key[0] as number] as string;
+    const { from, to } = range;
+    return [...this.rows.values()]
+      .map(({ row }) => row)
+      .filter((row) => (from === null || key(row) >= (from[0] as string)) && (to === null || key(row) < (to[0] as string)))
+      .sort((left, right) => (key(left) < key(right) ? -1 : 1));
+  }
+
+  async #work(question: string, signal: AbortSignal): Promise<void> {
+    await this.#clock.sleep(this.#delayMs(), signal);
+    signal.throwIfAborted();
+    this.trouble(question);
+  }
+}

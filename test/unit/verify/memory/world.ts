@@ -1,0 +1,320 @@
+import type { PairedDatabases } from '../../../../src/app/pairs.ts';
+import type { Pipeline } from '../../../../src/app/pipeline.ts';
+import { buildCore, type Core } from '../../../../src/app/core.ts';
+import type { Config } from '../../../../src/config/config.ts';
+import { partitionId, type RowChange, type StreamPartition } from '../../../../src/domain/change.ts';
+import type { ImageValue, Row } from '../../../../src/domain/row.ts';
+import { MemoryDatabase } from './memory-database.ts';
+import { MemoryState, MemoryStore } from './memory-store.ts';
+import { Random } from './random.ts';
+import { CountingMetrics, textPair } from './samples.ts';
+import { VirtualClock } from './virtual-clock.ts';
+
+/** One committed change of one row on the primary. */
+export interface Change {
+  readonly key: string;
+  readonly row: Row | null;
+  readonly before: Row | null;
+  readonly committedAtUs: bigint;
+  readonly lsn: bigint;
+}
+
+interface Record {
+  readonly offset: number;
+  readonly change: Change;
+}
+
+/** What the sink does with a change: as it should, not at all, or another row. */
+export type Fault = (change: Change) => 'apply' | 'skip' | Row;
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly partitions?: number;
+  /** Whether the sink's progress can be asked for. */
+  readonly sinkKnown?: boolean;
+  /** The longest pause of the sink. */
+  readonly sinkPauseMs?: number;
+  readonly repeats?: boolean;
+}
+
+const TOPIC = 'shop.public.items';
+const BASE_ROWS = 8;
+
+/** A primary, a connector, a log of records, a sink, a replica, and Lockstep's parts over them. */
+export class World {
+  readonly random: Random;
+  readonly clock = new VirtualClock();
+  readonly pair = textPair();
+  readonly metrics = new CountingMetrics();
+  readonly state = new MemoryState();
+  readonly old: MemoryDatabase;
+  readonly new: MemoryDatabase;
+  readonly log: Change[] = [];
+  /** Highest log position applied of each key. */
+  readonly applied = new Map<string, bigint>();
+  fault: Fault = () => 'apply';
+  core: Core | null = null;
+  failure: unknown = null;
+  pausedSource = false;
+  pausedSink = false;
+  /** What the sink is not told to begin again with, so that a history ends. */
+  calm = false;
+  private readonly options: Required<WorldOptions>;
+  private readonly partitions: StreamPartition[];
+  private readonly records: Record[][];
+  private readonly committed: number[];
+  private readonly ended = new AbortController();
+  private life = new AbortController();
+  private lsn = 1_000n;
+  private confirmedLsn = 1_000n;
+  private verifiedUs: bigint | null = null;
+
+  constructor(options: WorldOptions) {
+    this.options = { partitions: 2, sinkKnown: true, sinkPauseMs: 400, repeats: true, ...options };
+    this.random = new Random(options.seed);
+    const delayMs = (): number => (this.random.chance(0.2) ? this.random.between(1, 4) : 0);
+    const { clock } = this;
+    this.old = new MemoryDatabase({ side: 'old', clock, offsetMs: this.random.between(-300, 300), delayMs });
+    this.new = new MemoryDatabase({ side: 'new', clock, offsetMs: this.random.between(-300, 300), delayMs });
+    this.partitions = Array.from({ length: this.options.partitions }, (_, partition) => ({ topic: TOPIC, partition }));
+    this.records = this.partitions.map(() => []);
+    this.committed = this.partitions.map(() => 0);
+    this.state.writeMs = () => clock.sleep(this.random.between(0, 30));
+    this.old.progress = () => ({
+      insertLsn: this.lsn,
+      slots: [{ name: 'source', plugin: 'pgoutput', active: true, confirmedFlushLsn: this.confirmedLsn, receivedLsn: null, readerPid: 1 }],
+    });
+    for (let index = 0; index < BASE_ROWS; index++) {
+      const row = [`k${index}`, 'a', 'x'];
+      this.old.put(this.pair, row);
+      this.new.put(this.pair, row);
+    }
+    const failed = (error: unknown): void => {
+      this.failure = error;
+    };
+    this.connector().catch(failed);
+    for (const partition of this.partitions) this.sink(partition.partition).catch(failed);
+  }
+
+  get signal(): AbortSignal {
+    return this.ended.signal;
+  }
+
+  /** Starts Lockstep on what the state store holds. */
+  async start(): Promise<Core> {
+    const { clock, partitions } = this;
+    this.life = new AbortController();
+    const { signal } = this.life;
+    const pipeline: Pipeline = {
+      source: {
+        run: () => Promise.resolve(),
+        acknowledge: () => Promise.resolve(),
+        partitionsOf: (_pair, side) => (side === 'old' ? partitions : []),
+        slotName: 'source',
+      },
+      offsets: {
+        endOffsets: () => Promise.resolve(new Map(partitions.map((one) => [partitionId(one), BigInt(this.recordsOf(one.partition).length)]))),
+        appliedOffsets: () =>
+          Promise.resolve(new Map(this.options.sinkKnown ? partitions.map((one) => [partitionId(one), BigInt(this.committed[one.partition] ?? 0)]) : [])),
+        heartbeatEnds: () => Promise.resolve(new Map()),
+      },
+      partitions: (_pair, side) => (side === 'old' ? partitions : []),
+      slotName: 'source',
+      connectorOf: () => 'shop',
+      topicsOf: () => new Set([TOPIC]),
+      ordered: false,
+      close: () => Promise.resolve(),
+    };
+    const paired = {
+      databases: { old: this.old, new: this.new },
+      pairs: [this.pair],
+      findings: new Map(),
+      replicaIdentity: new Map(),
+      close: () => Promise.resolve(),
+    } as unknown as PairedDatabases;
+    const config = {
+      migration: 'simulated',
+      primary: 'old',
+      samples: { values: 'full' },
+      slo: { lagBudgetMs: 2_000, lagWindowMs: 60_000 },
+      settleMs: 3_000,
+      checks: { readBatch: 5, maxPending: 40 },
+      sweep: { chunkRows: 3, concurrency: 2, maxRowsPerSecond: null, everyMs: 5_000, strategy: 'auto' },
+      gate: {},
+    } as unknown as Config;
+    const core = await buildCore({
+      config,
+      paired,
+      pipeline,
+      store: new MemoryStore(this.state),
+      metrics: this.metrics,
+      clock,
+      signal,
+      onFinding: () => undefined,
+    });
+    this.core = core;
+    const failed = (error: unknown): void => {
+      if (!signal.aborted) this.failure = error;
+    };
+    await clock.until((core.progress as NonNullable<Core['progress']>).measureSkew(signal));
+    for (const running of [core.rechecker, core.checkpointer, core.schedule, core.progress]) running?.run(signal).catch(failed);
+    for (const partition of partitions) this.feed(core, partition, signal).catch(failed);
+    return core;
+  }
+
+  /** Lockstep is gone at once: nothing that it has not written is kept. */
+  kill(): void {
+    this.state.epoch++;
+    this.life.abort();
+    this.core = null;
+    this.verifiedUs = null;
+  }
+
+  end(): void {
+    this.kill();
+    this.ended.abort();
+  }
+
+  /** A transaction on the primary. */
+  commit(changes: readonly { key: string; row: Row | null }[]): void {
+    // Commit times are taken a little before the commit stands in the log.
+    const committedAtUs = this.old.nowUs() - BigInt(this.random.between(0, 20)) * 1000n;
+    for (const { key, row } of changes) {
+      const before = this.old.rows.get(key)?.row ?? null;
+      if (row === null && before === null) continue;
+      this.lsn += 10n;
+      if (row === null) this.old.rows.delete(key);
+      else this.old.put(this.pair, row, committedAtUs);
+      this.log.push({ key, row, before, committedAtUs, lsn: this.lsn });
+    }
+  }
+
+  /** Live load; the keys of `spared` are left alone. */
+  async load(ms: number, spared: ReadonlySet<string> = new Set()): Promise<void> {
+    const { clock, random } = this;
+    const untilMs = clock.nowMs() + ms;
+    while (clock.nowMs() < untilMs && !this.signal.aborted) {
+      await clock.sleep(random.chance(0.3) ? random.between(1, 15) : random.between(20, 400), this.signal);
+      const changes = Array.from({ length: random.between(1, 3) }, () => this.someChange()).filter(({ key }) => !spared.has(key));
+      this.commit(changes);
+    }
+  }
+
+  private someChange(): { key: string; row: Row | null } {
+    const { random } = this;
+    // Few keys and few values: rows become again what they were.
+    const key = random.chance(0.5) ? 'k0' : `k${random.between(0, BASE_ROWS + 3)}`;
+    if (random.chance(0.15)) return { key, row: null };
+    const before = this.old.rows.get(key)?.row;
+    const big = before !== undefined && random.chance(0.7) ? (before[2] as string) : random.of(['x', 'y']);
+    return { key, row: [key, random.of(['a', 'b', 'c']), big] };
+  }
+
+  /** Throws when something is said that is not so. */
+  look(): void {
+    if (this.failure !== null) throw this.failure instanceof Error ? this.failure : new Error(String(this.failure));
+    if (this.core === null) return;
+    const through = this.verifiedThroughUs();
+    if (through === null) return;
+    if (this.verifiedUs !== null && through < this.verifiedUs) throw new Error('verified-through went back');
+    if (this.verifiedUs === through) return;
+    this.verifiedUs = through;
+    for (const change of this.log) {
+      if (change.committedAtUs >= through) break;
+      if ((this.applied.get(change.key) ?? 0n) < change.lsn && this.core.book.get(this.pair.id, change.key) === undefined) {
+        throw new Error(`verified-through passed a change of ${change.key} at ${change.lsn} that is neither applied nor drift`);
+      }
+    }
+  }
+
+  verifiedThroughUs(): bigint | null {
+    const stored = this.core?.verification.tableStatus(this.pair).verifiedThroughMs ?? null;
+    return stored === null ? null : BigInt(Math.floor(stored)) * 1000n + (this.old.nowUs() - this.clock.nowUs()) - 8_000n;
+  }
+
+  private recordsOf(partition: number): Record[] {
+    return this.records[partition] as Record[];
+  }
+
+  private async connector(): Promise<void> {
+    const { clock, random, signal } = this;
+    let next = 0;
+    while (!signal.aborted) {
+      await clock.sleep(random.chance(0.1) ? random.between(50, 300) : random.between(2, 40), signal);
+      if (this.pausedSource) continue;
+      const batch = this.log.slice(next, next + random.between(1, 20));
+      for (const change of batch) {
+        const records = this.recordsOf(change.key.charCodeAt(1) % this.records.length);
+        records.push({ offset: records.length, change });
+      }
+      next += batch.length;
+      if (random.chance(0.2)) this.confirmedLsn = next === this.log.length ? this.lsn : (this.log[next - 1]?.lsn ?? this.confirmedLsn);
+      if (this.options.repeats && !this.calm && random.chance(0.01)) {
+        await clock.sleep(random.between(10, 500), signal);
+        next = this.log.findIndex((change) => change.lsn > this.confirmedLsn);
+        if (next < 0) next = this.log.length;
+      }
+    }
+  }
+
+  private async sink(partition: number): Promise<void> {
+    const { clock, random, signal } = this;
+    let next = 0;
+    while (!signal.aborted) {
+      await clock.sleep(random.chance(0.05) ? random.between(0, this.options.sinkPauseMs) : random.between(1, 60), signal);
+      if (this.pausedSink) continue;
+      const batch = this.recordsOf(partition).slice(next, next + random.between(1, 10));
+      for (const { change } of batch) this.apply(change);
+      next += batch.length;
+      if (random.chance(0.5)) this.committed[partition] = next;
+      else if (this.options.repeats && !this.calm && random.chance(0.02)) next = this.committed[partition] ?? 0;
+    }
+  }
+
+  private apply(change: Change): void {
+    const does = this.fault(change);
+    if ((this.applied.get(change.key) ?? 0n) < change.lsn) this.applied.set(change.key, change.lsn);
+    if (does === 'skip') return;
+    const row = does === 'apply' ? change.row : does;
+    if (row === null) this.new.rows.delete(change.key);
+    else this.new.put(this.pair, row, this.random.chance(0.5) ? this.new.nowUs() : null);
+  }
+
+  private async feed(core: Core, partition: StreamPartition, signal: AbortSignal): Promise<void> {
+    const { clock, random } = this;
+    const stream = core.stream as NonNullable<Core['stream']>;
+    stream.onAssigned([partition]);
+    let next = Number(stream.resumeFrom([partition]).get(partitionId(partition)) ?? 0);
+    while (!signal.aborted) {
+      await clock.sleep(random.chance(0.05) ? random.between(50, 300) : random.between(1, 30), signal);
+      const all = this.recordsOf(partition.partition);
+      const batch = all.slice(next, next + random.between(1, 12));
+      next += batch.length;
+      await stream.onBatch({
+        partition,
+        records: batch.map((record) => this.decoded(record, partition)),
+        nextOffset: String(next),
+        endOffset: String(all.length),
+        completeThroughLsn: null,
+      });
+    }
+  }
+
+  private decoded({ offset, change }: Record, partition: StreamPartition): RowChange {
+    const { row, before } = change;
+    const leftOut = row !== null && before !== null && row[2] === before[2] && change.lsn % 30n === 0n;
+    const image: readonly ImageValue[] | null = row !== null && leftOut ? [row[0], row[1], undefined] : row;
+    return {
+      type: 'row',
+      pair: this.pair,
+      side: 'old',
+      op: row === null ? 'delete' : before === null ? 'create' : 'update',
+      key: [change.key],
+      image,
+      before: null,
+      committedAtUs: change.committedAtUs,
+      snapshot: 'none',
+      position: { ...partition, offset: String(offset), lsn: change.lsn, txId: null },
+    };
+  }
+}

@@ -1,0 +1,132 @@
+import { describe, expect, it } from 'vitest';
+import { World, type WorldOptions } from './memory/world.ts';
+
+/** Histories of each kind; more with LOCKSTEP_HISTORIES. */
+const HISTORIES = Number(process.env['LOCKSTEP_HISTORIES'] ?? 40);
+const FIRST_SEED = Number(process.env['LOCKSTEP_SEED'] ?? 1);
+const LOAD_MS = 6_000;
+
+async function histories(options: Omit<WorldOptions, 'seed'>, tell: (world: World) => Promise<void>): Promise<void> {
+  for (let seed = FIRST_SEED; seed < FIRST_SEED + HISTORIES; seed++) {
+    const world = new World({ ...options, seed });
+    try {
+      await tell(world);
+    } catch (error) {
+      throw new Error(`seed ${seed}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    } finally {
+      world.end();
+    }
+  }
+}
+
+async function settle(world: World, limitMs = 40_000): Promise<void> {
+  world.calm = true;
+  for (let passed = 0; passed < limitMs; passed += 1_000) {
+    await world.clock.pass(1_000, () => world.look());
+    if (isSettled(world)) return;
+  }
+  const pending = [...(world.core?.pending.checksOf(world.pair.id) ?? [])].map(({ key, versions, suspected, hotRounds, attempts }) => ({ key, versions: versions.length, suspected, hotRounds, attempts }));
+  throw new Error(`not settled: ${JSON.stringify(pending)}, sweep ${JSON.stringify(world.core?.sweeps.current())}`);
+}
+
+function isSettled(world: World): boolean {
+  const last = world.log.at(-1)?.committedAtUs ?? 0n;
+  const through = world.verifiedThroughUs();
+  return world.core?.pending.size === 0 && through !== null && through > last && world.core.sweeps.current() === null;
+}
+
+/** Every row equal on both sides, and counted so. */
+async function endsEqual(world: World): Promise<void> {
+  await settle(world);
+  expect(world.metrics.confirmed).toEqual([]);
+  await world.clock.pass(7_000, () => world.look());
+  const status = world.core?.verification.tableStatus(world.pair);
+  expect(status?.rows).toEqual({ old: String(world.old.rows.size), new: String(world.new.rows.size) });
+  expect(status?.lastCleanSweepMs).toBe(status?.lastSweepEndedMs);
+  expect(world.state.checks.size).toBe(0);
+}
+
+describe('a correct pipeline', () => {
+  it.each<[string, Omit<WorldOptions, 'seed'>]>([
+    ['whose sink tells how far it is', { sinkPauseMs: 5_000 }],
+    ['whose sink is not known', { sinkKnown: false, sinkPauseMs: 400 }],
+  ])('%s is never said to drift, and all settles', async (_name, options) => {
+    await histories(options, async (world) => {
+      await world.start();
+      void world.load(LOAD_MS);
+      await world.clock.pass(LOAD_MS, () => world.look());
+      await endsEqual(world);
+    });
+  });
+
+  it('is never said to drift when Lockstep dies and starts again', async () => {
+    await histories({ sinkPauseMs: 2_000 }, async (world) => {
+      await world.start();
+      void world.load(LOAD_MS);
+      for (let death = 0; death < 3; death++) {
+        await world.clock.pass(world.random.between(200, 2_500), () => world.look());
+        world.kill();
+        await world.clock.pass(world.random.between(0, 1_500));
+        await world.start();
+      }
+      await world.clock.pass(LOAD_MS / 2, () => world.look());
+      await endsEqual(world);
+    });
+  });
+});
+
+describe('one fault', () => {
+  it.each<[string, boolean, boolean]>([
+    ['is confirmed with its kind, alone, and resolved after repair', true, false],
+    ['is confirmed where the sink is not known', false, false],
+    ['is confirmed and resolved across deaths of Lockstep', true, true],
+  ])('%s', async (_name, sinkKnown, dying) => {
+    await histories({ sinkKnown, sinkPauseMs: 300 }, async (world) => {
+      const { random } = world;
+      const kind = random.of(['update', 'delete', 'insert', 'mangled', 'short-lived', 'there-and-back'] as const);
+      const victim = kind === 'insert' || kind === 'short-lived' ? 'v9' : 'k3';
+      await world.start();
+      void world.load(LOAD_MS, new Set([victim]));
+      const revive = async (): Promise<void> => {
+        if (!dying) return;
+        world.kill();
+        await world.clock.pass(random.between(0, 500));
+        await world.start();
+      };
+      await world.clock.pass(random.between(500, 3_000), () => world.look());
+      const before = world.log.length;
+      const value: Record<typeof kind, () => void> = {
+        update: () => world.commit([{ key: victim, row: [victim, 'after', 'x'] }]),
+        mangled: () => world.commit([{ key: victim, row: [victim, 'after', 'x'] }]),
+        insert: () => world.commit([{ key: victim, row: [victim, 'after', 'x'] }]),
+        delete: () => world.commit([{ key: victim, row: null }]),
+        // The fault leaves what a state between left behind.
+        'short-lived': () => world.commit([{ key: victim, row: [victim, 'after', 'x'] }, { key: victim, row: null }]),
+        'there-and-back': () => world.commit([{ key: victim, row: [victim, 'between', 'x'] }, { key: victim, row: [victim, 'a', 'x'] }]),
+      };
+      value[kind]();
+      const lost = world.log.slice(before).at(-1);
+      world.fault = (change) => (change !== lost ? 'apply' : kind === 'mangled' ? [victim, 'aftre', 'x'] : 'skip');
+      await world.clock.pass(random.between(50, 2_000), () => world.look());
+      await revive();
+      await settle(world);
+      await revive();
+      await settle(world);
+      const expected = { update: ['stale', 'different'], mangled: ['different'], insert: ['missing'], delete: ['extra'], 'short-lived': ['extra'], 'there-and-back': ['stale'] }[kind];
+      const drift = [...(world.core?.book.all(world.pair.id) ?? [])].map((booked) => booked.drift);
+      expect(drift.map((one) => one.key['id'])).toEqual([victim]);
+      expect(expected).toContain(drift[0]?.kind);
+      expect(world.metrics.confirmed).toHaveLength(1);
+      expect([...world.state.drift.values()].filter((one) => one.drift.status === 'open')).toHaveLength(1);
+      const right = world.old.rows.get(victim);
+      if (right === undefined) world.new.rows.delete(victim);
+      else world.new.put(world.pair, right.row);
+      await world.clock.pass(5_000, () => world.look());
+      expect(world.core?.book.size()).toBe(0);
+      expect(world.metrics.resolved).toHaveLength(1);
+      await settle(world);
+      expect(world.metrics.confirmed).toHaveLength(1);
+      expect([...world.state.drift.values()].map((one) => one.drift.status)).toEqual(['resolved']);
+    });
+  });
+});
