@@ -28,7 +28,7 @@ export interface Version {
 export interface Suspicion {
   /** The primary's row hash; undefined until the first confirm read. */
   readonly primaryHash: RowHash | undefined;
-  /** When the primary was first read with that hash and the replica without it. */
+  /** By when the primary had that hash, and the replica was read without it. */
   readonly sinceUs: bigint;
 }
 
@@ -72,12 +72,22 @@ export function isNewer(candidate: Version, known: Version): boolean {
   return candidate.lsn === null && known.lsn === null && candidate.committedAtUs === known.committedAtUs;
 }
 
-/** `versions` with `version` added if it is newer than all of them; a repetition changes nothing. */
+/**
+ * `versions` with `version` added if it is newer than all of them. A repetition further on in the
+ * stream adds nothing, but the pipeline goes through it: only past it is the newest applied for good.
+ */
 export function addVersion(versions: readonly Version[], version: Version): readonly Version[] {
   const newest = versions.at(-1);
-  if (newest !== undefined && !isNewer(version, newest)) return versions;
+  if (newest !== undefined && !isNewer(version, newest)) {
+    if (!isFurtherOn(version.position, newest.position)) return versions;
+    return [...versions.slice(0, -1), { ...newest, position: { ...newest.position, offset: version.position.offset } }];
+  }
   const added = [...versions, version];
   return added.length > VERSIONS_MAX ? added.filter((_, index) => index === 0 || index > VERSIONS_MAX / 2 || index % 2 === 1) : added;
+}
+
+function isFurtherOn(position: Position, than: Position): boolean {
+  return position.topic === than.topic && position.partition === than.partition && BigInt(position.offset) > BigInt(than.offset);
 }
 
 /** What one read of the replica says about the known versions of a key. */
@@ -134,8 +144,8 @@ export interface ConfirmReads {
   readonly primaryAfter: RowHash;
   readonly primaryRow: Row | null;
   readonly replicaRow: Row | null;
-  /** When the first read of the primary began. */
-  readonly readAtUs: bigint;
+  /** When the second read of the primary began: what the first one saw was committed before. */
+  readonly rereadAtUs: bigint;
 }
 
 /** What is known of the pipeline when the confirm step is judged. */
@@ -178,7 +188,7 @@ export function judgeConfirm(
   const steady =
     suspicion !== null && suspicion.primaryHash === reads.primaryBefore
       ? suspicion
-      : { primaryHash: reads.primaryBefore, sinceUs: reads.readAtUs };
+      : { primaryHash: reads.primaryBefore, sinceUs: reads.rereadAtUs };
   if (steady !== suspicion) return { kind: 'inconclusive', suspicion: steady };
   if (newest !== undefined) {
     const consumed = facts.consumedThroughUs !== null && facts.consumedThroughUs > steady.sinceUs;

@@ -38,6 +38,8 @@ export interface PipelineEvidence {
   readonly consumedThroughUs: bigint | null;
   /** Commit time before which everything is applied; null: not yet known; undefined: nothing tells about this pipeline. */
   readonly appliedThroughUs: bigint | null | undefined;
+  /** Whether records are known to exist that are not yet consumed. */
+  readonly behind: boolean;
   /** Whether the record at this offset has been applied; null where nothing tells. */
   isApplied(partition: StreamPartition, offset: bigint): boolean | null;
 }
@@ -159,6 +161,7 @@ export class Watermarks {
     return {
       consumedThroughUs: this.consumedThroughUs(partitions),
       appliedThroughUs: this.appliedThroughUs(partitions),
+      behind: !this.ordered && partitions.some((partition) => this.isBehind(partition)),
       isApplied: (partition, offset) => {
         const through = applied.get(partitionId(partition));
         if (through === undefined) return null;
@@ -192,6 +195,11 @@ export class Watermarks {
   /** Whether any of these partitions is in its connector's initial snapshot. */
   snapshotInProgress(partitions: readonly StreamPartition[]): boolean {
     return partitions.some((partition) => this.partitions.get(partitionId(partition))?.snapshotSinceUs != null);
+  }
+
+  private isBehind(partition: StreamPartition): boolean {
+    const progress = this.partitions.get(partitionId(partition));
+    return progress !== undefined && progress.endOffset !== null && progress.endOffset > progress.nextOffset;
   }
 
   private appliedPast(sample: LogSample, partition: StreamPartition): boolean {

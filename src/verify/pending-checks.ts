@@ -10,6 +10,15 @@ export const UNVERIFIABLE_ROUNDS = 40;
 /** What brought a check about. */
 export type CheckOrigin = 'stream' | 'sweep' | 'api';
 
+/** A difference that every rule calls drift, unless the stream holds something about its key that is not yet consumed. */
+export interface SeenDrift {
+  readonly versions: readonly Version[];
+  readonly primaryHash: RowHash;
+  readonly replicaHash: RowHash;
+  /** When it had been seen, on the primary's clock, µs. */
+  readonly seenAtUs: bigint;
+}
+
 /** The work of proving one key equal on both sides. */
 export interface Check {
   readonly pair: Pair;
@@ -24,6 +33,7 @@ export interface Check {
   /** A sweep or a caller saw a difference: settled only by the confirm step. */
   suspected: boolean;
   suspicion: Suspicion | null;
+  seenDrift: SeenDrift | null;
   attempts: number;
   hotRounds: number;
   dueMs: number;
@@ -236,6 +246,7 @@ export class PendingChecks {
       base: undefined,
       suspected: false,
       suspicion: null,
+      seenDrift: null,
       attempts: 0,
       hotRounds: 0,
       dueMs: 0,

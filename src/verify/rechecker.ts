@@ -235,6 +235,11 @@ export class Rechecker {
           break;
         case 'drift': {
           if (changed) break;
+          if (!this.isProven(check, versions, read, evidence)) {
+            check.attempts++;
+            metrics.check(pair.id, 'inconclusive');
+            break;
+          }
           metrics.check(pair.id, 'mismatch');
           book.confirm(
             {
@@ -256,6 +261,25 @@ export class Rechecker {
     }
   }
 
+  /**
+   * Whether a difference cannot come from changes that the pipeline has applied and that are not yet
+   * consumed here: a row that went from R to S and back to R looks on the primary as if nothing had
+   * happened. It is seen twice, and in between the stream has been consumed through the first time and
+   * brought nothing for the key. Where the stream does not say how far it reaches, `settle` has passed,
+   * and twice that where it is known to hold more: a queue full of drift must not wait for itself.
+   */
+  private isProven(check: Check, versions: readonly Version[], read: ConfirmReads, evidence: PipelineEvidence): boolean {
+    const { consumes, clock, settleMs } = this.parts;
+    if (!consumes) return true;
+    const seen = check.seenDrift;
+    if (seen === null || seen.versions !== versions || seen.primaryHash !== read.primaryBefore || seen.replicaHash !== read.replica) {
+      check.seenDrift = { versions, primaryHash: read.primaryBefore, replicaHash: read.replica, seenAtUs: read.rereadAtUs };
+      return false;
+    }
+    if (evidence.consumedThroughUs !== null && evidence.consumedThroughUs > seen.seenAtUs) return true;
+    return clock.nowUs() - this.hostUs(seen.seenAtUs) >= BigInt(settleMs) * (evidence.behind ? 2_000n : 1_000n);
+  }
+
   /** Reads keys on the primary, the replica and the primary again. */
   private async readThrice(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<(id: string) => ConfirmReads> {
     const { primary, replica, hasher } = this.parts;
@@ -269,7 +293,7 @@ export class Rechecker {
       primaryAfter: hashOf(after, id),
       primaryRow: before.rows.get(id)?.row ?? null,
       replicaRow: middle.rows.get(id)?.row ?? null,
-      readAtUs: before.readAtUs,
+      rereadAtUs: after.readAtUs,
     });
   }
 
