@@ -167,7 +167,6 @@ export class World {
     this.state.epoch++;
     this.life.abort();
     this.core = null;
-    this.verifiedUs = null;
   }
 
   end(): void {
@@ -221,15 +220,32 @@ export class World {
     this.verifiedUs = through;
     for (const change of this.log) {
       if (change.committedAtUs >= through) break;
+      // A change that changes nothing is seen on the replica before it is there.
+      if (change.row?.join() === change.before?.join()) continue;
       if ((this.applied.get(change.key) ?? 0n) < change.lsn && this.core.book.get(this.pair.id, change.key) === undefined) {
-        throw new Error(`verified-through passed a change of ${change.key} at ${change.lsn} that is neither applied nor drift`);
+        throw new Error(`verified-through ${through} passed a change that is neither applied nor drift: ${change.lsn} of ${this.changesOf(change.key)}`);
       }
     }
   }
 
+  /** What happened to the keys that drift, for a failed history. */
+  story(): string {
+    return [...this.state.drift.values()]
+      .map(({ drift, keyValues: [key = ''] }) => {
+        const told = { kind: drift.kind, foundBy: drift.foundBy, status: drift.status, old: drift.old, new: drift.new, position: drift.position?.offset };
+        return `${drift.confirmedAtMs}: ${JSON.stringify(told)}; ${this.changesOf(key)}`;
+      })
+      .join('\n');
+  }
+
+  private changesOf(key: string): string {
+    const shown = (row: Row | null | undefined): string => row?.slice(1).join('') ?? '-';
+    const changes = this.log.filter((change) => change.key === key).map(({ row, lsn, committedAtUs }) => `${lsn}@${committedAtUs / 1000n}:${shown(row)}`);
+    return `${key}: ${changes.join(' ')}; applied through ${this.applied.get(key) ?? 0n}`;
+  }
+
   verifiedThroughUs(): bigint | null {
-    const stored = this.core?.verification.tableStatus(this.pair).verifiedThroughMs ?? null;
-    return stored === null ? null : BigInt(Math.floor(stored)) * 1000n + (this.old.nowUs() - this.clock.nowUs()) - 8_000n;
+    return this.state.tables.get(this.pair.id)?.verifiedThroughUs ?? null;
   }
 
   private recordsOf(partition: number): Record[] {
