@@ -21,6 +21,9 @@ beforeAll(async () => {
   const schema = 'CREATE TABLE payments (id bigint PRIMARY KEY, amount numeric)';
   await pair.old.query(`${schema}; INSERT INTO payments SELECT i, i FROM generate_series(1, 1000) i; CREATE PUBLICATION pipeline FOR TABLE payments`);
   await pair.new.query(schema);
+  // No more rights than the documents ask for.
+  await pair.old.query(`CREATE ROLE reader LOGIN REPLICATION; GRANT SELECT ON payments TO reader; CREATE PUBLICATION lockstep FOR TABLE payments`);
+  await pair.new.query('CREATE ROLE reader LOGIN; GRANT SELECT ON payments TO reader');
   await pair.new.createDatabase('state');
   await pair.new.query(`CREATE SUBSCRIPTION pipeline CONNECTION 'host=127.0.0.1 port=${pair.old.port} dbname=app user=postgres' PUBLICATION pipeline`);
   await vi.waitUntil(async () => (await pair.new.query('SELECT FROM payments')).length === 1000, EVENTUALLY);
@@ -31,12 +34,12 @@ beforeAll(async () => {
     file,
     `migration: payments
 databases:
-  old: { url: "${pair.old.url()}" }
-  new: { url: "${pair.new.url()}" }
+  old: { url: "postgres://reader@127.0.0.1:${pair.old.port}/app" }
+  new: { url: "postgres://reader@127.0.0.1:${pair.new.port}/app" }
 events: { postgres: {} }
 state: { url: "${pair.new.url('state')}" }
 slo: { settle: 2s }
-sweep: { chunk_rows: 100, max_rows_per_second: 100 }
+sweep: { chunk_rows: 100, max_rows_per_second: 60 }
 http: { port: ${port} }
 tables:
   - old: public.payments
