@@ -137,6 +137,7 @@ export async function runService(config: Config, options: ServiceOptions): Promi
       store,
       metrics,
       pairs: paired.pairs,
+      clock,
       signal,
       onSweep: (done) => void done.catch((error: unknown) => logger.error({ err: error }, 'a sweep ended early')),
     });

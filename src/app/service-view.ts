@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts';
+import { deadLetterPlace, type DeadLetter } from '../domain/dead-letter.ts';
 import type { Drift, DriftEvent, RowSample } from '../domain/drift.ts';
 import type { GateReport, Phase } from '../domain/gate.ts';
 import type { Pair, PairColumn } from '../domain/pair.ts';
@@ -8,6 +9,7 @@ import { canonicalFromInput, shownValue } from '../domain/values/classes.ts';
 import type { AuditEntry, DriftFilter, Page, RequestedKey, RowChecks, ServiceView, SweepStart, TableLag } from '../http/ports.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { PostgresStateStore } from '../state/store.ts';
+import type { Clock } from '../verify/ports.ts';
 import type { Core } from './core.ts';
 
 /** Burn rates are given over these windows (Google SRE workbook, chapter 5). */
@@ -29,6 +31,7 @@ export interface LiveServiceOptions {
   readonly store: PostgresStateStore;
   readonly metrics: Metrics;
   readonly pairs: readonly Pair[];
+  readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly onSweep: (done: Promise<Sweep>) => void;
 }
@@ -81,6 +84,20 @@ export class LiveService implements ServiceView {
 
   ignoreDrift(id: string, reason: string): Promise<Drift | null> {
     return Promise.resolve(this.options.core.verification.ignoreDrift(id, reason));
+  }
+
+  async listDeadLetters(table: string | null, cursor: string | null, limit: number): Promise<Page<DeadLetter>> {
+    return await this.options.store.listDeadLetters(table === null ? {} : { table }, cursor, limit);
+  }
+
+  async dischargeDeadLetter(id: string): Promise<DeadLetter | null> {
+    const { store, core, clock } = this.options;
+    const place = deadLetterPlace(id);
+    const found = place === null ? null : await store.dischargeDeadLetter(place, clock.nowMs());
+    if (found === null) return null;
+    const { letter, changed } = found;
+    if (changed && letter.table !== null) core.verification.deadLetterDischarged(letter.table, letter.atMs);
+    return letter;
   }
 
   async checkRows(table: string, keys: readonly RequestedKey[]): Promise<RowChecks> {

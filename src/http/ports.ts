@@ -1,3 +1,4 @@
+import type { DeadLetter } from '../domain/dead-letter.ts';
 import type { Drift, DriftEvent, DriftKind, DriftStatus, FoundBy } from '../domain/drift.ts';
 import type { GateReport, Phase } from '../domain/gate.ts';
 import type { LagFigures, RowCheckResult, Summary, Sweep, TableStatus } from '../domain/status.ts';
@@ -52,8 +53,8 @@ export interface AuditEntry {
   /** `loopback`, or `token:` and the first digits of the token's hash. */
   readonly actor: string;
   readonly remoteAddress: string;
-  readonly action: 'drift.recheck' | 'drift.ignore' | 'sweep.start' | 'sweep.cancel';
-  /** What it is done to: a drift's or sweep's id, table names. */
+  readonly action: 'drift.recheck' | 'drift.ignore' | 'dead_letter.discharge' | 'sweep.start' | 'sweep.cancel';
+  /** What it is done to: a drift's, dead letter's or sweep's id, table names. */
   readonly target: string;
   readonly reason: string | null;
 }
@@ -70,6 +71,10 @@ export interface ServiceView {
   drift(id: string): Promise<{ readonly drift: Drift; readonly events: readonly DriftEvent[] } | null>;
   recheckDrift(id: string): Promise<'accepted' | 'not_found'>;
   ignoreDrift(id: string, reason: string, actor: string): Promise<Drift | null>;
+  /** Dead letters not yet discharged, newest first; null is every table. */
+  listDeadLetters(table: string | null, cursor: string | null, limit: number): Promise<Page<DeadLetter>>;
+  /** The dead letter, discharged now or before; null when there is none of that id. */
+  dischargeDeadLetter(id: string): Promise<DeadLetter | null>;
   checkRows(table: string, keys: readonly RequestedKey[]): Promise<RowChecks>;
   /** Lag over the last `windowMs`; null is the configured window. */
   lag(windowMs: number | null): Promise<readonly TableLag[]>;

@@ -14,6 +14,8 @@ export const MAX_CHECK_KEYS = 500;
 const MAX_CURSOR_LENGTH = 1_024;
 const MAX_NAME_LENGTH = 256;
 const MAX_KEY_LENGTH = 16_384;
+/** Kafka's longest topic name, partition and offset. */
+const MAX_DEAD_LETTER_ID_LENGTH = 300;
 const MAX_REASON_LENGTH = 1_000;
 /** More tables than any one migration has. */
 const MAX_TABLES = 10_000;
@@ -114,6 +116,22 @@ export const DriftDetailSchema = Closed(
   { ...DriftProperties, events: Type.Array(Closed({ at: Time, event: OneOf(['confirmed', 'changed', 'resolved', 'ignored', 'reopened']), detail: Type.String() })) },
   { $id: 'DriftDetail', description: 'A drift with its history, oldest first' },
 );
+
+export const DeadLetterSchema = Closed(
+  {
+    id: Type.String(),
+    table: Nullable(Type.String()),
+    topic: Type.String(),
+    partition: Type.Integer(),
+    offset: Type.String(),
+    reason: Type.String({ description: 'Stable code of what was wrong' }),
+    message: Type.String(),
+    at: Time,
+    discharged_at: Nullable(Time),
+  },
+  { $id: 'DeadLetter', description: 'A record that could not be decoded' },
+);
+export type DeadLetterJson = Static<typeof DeadLetterSchema>;
 
 const SideCounts = Closed({ old: Nullable(Count), new: Nullable(Count) });
 export const SweepTableSchema = Closed(
@@ -243,7 +261,8 @@ export const AcceptedSchema = Closed({ status: OneOf(['accepted']) });
 
 /** Named schemas, as OpenAPI's components list them. */
 export const COMPONENTS: readonly TSchema[] = [
-  ProblemSchema, GateSchema, DriftSchema, DriftDetailSchema, SweepTableSchema, SweepSchema, TableLagSchema, SummarySchema, TableSchema, RowCheckSchema,
+  ProblemSchema, GateSchema, DriftSchema, DriftDetailSchema, DeadLetterSchema, SweepTableSchema, SweepSchema, TableLagSchema, SummarySchema, TableSchema,
+  RowCheckSchema,
 ];
 
 const ListProperties = {
@@ -262,11 +281,13 @@ export const DriftQuerySchema = Closed({
   since: Type.Optional(Type.String({ format: 'date-time', description: 'Confirmed at or after' })),
   key: Type.Optional(Type.String({ maxLength: MAX_KEY_LENGTH, description: 'JSON object of column → value, such as {"id":5}' })),
 });
-export const LagQuerySchema = Closed({ window: Type.Optional(Type.String({ maxLength: 16, description: 'Such as 1h; the configured window when absent' })) });
+export const DeadLetterQuerySchema = Closed({ ...ListProperties, table: Type.Optional(Type.String({ maxLength: MAX_NAME_LENGTH })) });
+export const LagQuerySchema = Closed({ ...ListProperties, window: Type.Optional(Type.String({ maxLength: 16, description: 'Such as 1h; the configured window when absent' })) });
 export const GateQuerySchema = Closed({ phase: Type.Optional(Phases) });
 export const IdParamsSchema = Closed({ id: Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH }) });
+export const DeadLetterParamsSchema = Closed({ id: Type.String({ minLength: 1, maxLength: MAX_DEAD_LETTER_ID_LENGTH, description: 'topic:partition:offset' }) });
 export const TableParamsSchema = Closed({ old: Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH, description: "Old's qualified table name" }) });
-export const IgnoreBodySchema = Closed({ reason: Type.String({ minLength: 1, maxLength: MAX_REASON_LENGTH }) });
+export const ReasonBodySchema = Closed({ reason: Type.String({ minLength: 1, maxLength: MAX_REASON_LENGTH }) });
 export const SweepBodySchema = Closed({ tables: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH }), { minItems: 1, maxItems: MAX_TABLES })) });
 /** Numbers arrive as their text: see `parseExactJson`. */
 const KeyValue = Type.Unsafe<string | boolean>({ type: ['string', 'number', 'boolean'] });

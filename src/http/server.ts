@@ -14,6 +14,7 @@ import { parseExactJson } from './exact-json.ts';
 import type { ServiceView } from './ports.ts';
 import { answerProblems, Problem } from './problem.ts';
 import { checkRoutes } from './routes/checks.ts';
+import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { driftRoutes } from './routes/drift.ts';
 import { gateRoutes } from './routes/gate.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -89,7 +90,7 @@ export async function buildServer(view: ServiceView, options: HttpOptions): Prom
         description: 'Whether an old and a new database hold the same rows, continuously.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
-      tags: ['status', 'drift', 'checks', 'sweeps', 'gate', 'health'].map((name) => ({ name })),
+      tags: ['status', 'drift', 'dead-letters', 'checks', 'sweeps', 'gate', 'health'].map((name) => ({ name })),
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
       ...(hasTokens(options.tokens) ? { security: [{ token: [] }] } : {}),
     },
@@ -111,6 +112,7 @@ export async function buildServer(view: ServiceView, options: HttpOptions): Prom
       });
       statusRoutes(scope, view);
       driftRoutes(scope, view, options.nowMs);
+      deadLetterRoutes(scope, view, options.nowMs);
       checkRoutes(scope, view);
       sweepRoutes(scope, view, options.nowMs);
     },

@@ -71,7 +71,7 @@ export const METRICS = {
   schemaFindings: gauge('lockstep_schema_findings', 'Differences between the two tables themselves.', ['table', 'severity']),
   gateVerdict: gauge('lockstep_gate_verdict', '1 on the verdict that holds for the phase, 0 on the others.', ['phase', 'verdict']),
   deadLetters: counter('lockstep_dead_letters_total', 'Records that could not be decoded.', ['topic', 'reason']),
-  deadLettersOpen: gauge('lockstep_dead_letters_open', 'Dead letters not yet discharged by a sweep.', ['table']),
+  deadLettersOpen: gauge('lockstep_dead_letters_open', 'Dead letters not yet discharged.', ['table']),
   phase: gauge('lockstep_phase', '1 on the phase of the migration, 0 on the others.', ['phase']),
   buildInfo: gauge('lockstep_build_info', 'Always 1; the label says which version runs.', ['version']),
 } as const satisfies Readonly<Record<string, MetricDefinition>>;

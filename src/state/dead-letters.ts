@@ -1,8 +1,8 @@
-import type { Pool } from 'pg';
-import type { StoredDeadLetter } from '../verify/ports.ts';
+import type { Pool, PoolClient } from 'pg';
+import type { DeadLetter, DeadLetterPlace } from '../domain/dead-letter.ts';
 import { page, Parameters } from './drift.ts';
 import type { Page } from './drift.ts';
-import { bigintOrNull, decodeCursor, shownText } from './encoding.ts';
+import { bigintOrNull, decodeCursor, msOrNull, shownText } from './encoding.ts';
 
 /** Which dead letters to list; what is absent does not narrow. */
 export interface DeadLetterFilter {
@@ -20,19 +20,38 @@ interface DeadLetterRow {
   readonly tx_id: string | null;
   readonly reason: string;
   readonly message: string;
-  readonly raw_key: Buffer | null;
-  readonly raw_value: Buffer | null;
   readonly at_ms: string;
+  readonly discharged_ms: string | null;
 }
 
-/** Undischarged dead letters, newest first. Raw bytes are personal data: callers must not show them. */
+/** The raw bytes are left where they are: they are personal data, and large. */
+const COLUMNS = 'table_name, topic, partition, record_offset, lsn, tx_id, reason, message, at_ms, discharged_ms';
+
+function letterFromRow(row: DeadLetterRow): DeadLetter {
+  return {
+    table: row.table_name,
+    position: {
+      topic: row.topic,
+      partition: row.partition,
+      offset: row.record_offset,
+      lsn: bigintOrNull(row.lsn),
+      txId: row.tx_id,
+    },
+    reason: row.reason,
+    message: row.message,
+    atMs: Number(row.at_ms),
+    dischargedAtMs: msOrNull(row.discharged_ms),
+  };
+}
+
+/** Undischarged dead letters, newest first. */
 export async function listDeadLetters(
   pool: Pool,
   migration: string,
   filter: DeadLetterFilter,
   cursor: string | null,
   limit: number,
-): Promise<Page<StoredDeadLetter>> {
+): Promise<Page<DeadLetter>> {
   const parameters = new Parameters();
   const conditions = [`migration = ${parameters.add(migration)}`, 'discharged_ms IS NULL'];
   const equal = (column: string, value: string | undefined): void => {
@@ -49,29 +68,30 @@ export async function listDeadLetters(
     );
   }
   const { rows } = await pool.query<DeadLetterRow>(
-    `SELECT table_name, topic, partition, record_offset, lsn, tx_id, reason, message, raw_key, raw_value, at_ms
-     FROM lockstep.dead_letters WHERE ${conditions.join(' AND ')}
+    `SELECT ${COLUMNS} FROM lockstep.dead_letters WHERE ${conditions.join(' AND ')}
      ORDER BY at_ms DESC, topic DESC, partition DESC, record_offset DESC LIMIT ${parameters.add(limit + 1)}`,
     parameters.values,
   );
-  return page(
-    rows,
-    limit,
-    (row) => ({
-      table: row.table_name,
-      position: {
-        topic: row.topic,
-        partition: row.partition,
-        offset: row.record_offset,
-        lsn: bigintOrNull(row.lsn),
-        txId: row.tx_id,
-      },
-      reason: row.reason,
-      message: row.message,
-      rawKey: row.raw_key,
-      rawValue: row.raw_value,
-      atMs: Number(row.at_ms),
-    }),
-    (row) => [row.at_ms, row.topic, String(row.partition), row.record_offset],
+  return page(rows, limit, letterFromRow, (row) => [row.at_ms, row.topic, String(row.partition), row.record_offset]);
+}
+
+/**
+ * Discharges one dead letter, within the transaction that `client` has open.
+ * @returns the dead letter as it is then, and whether this call changed it; null when there is none at that place
+ */
+export async function dischargeDeadLetter(
+  client: PoolClient,
+  migration: string,
+  place: DeadLetterPlace,
+  atMs: number,
+): Promise<{ readonly letter: DeadLetter; readonly changed: boolean } | null> {
+  const where = 'migration = $1 AND topic = $2 AND partition = $3 AND record_offset = $4';
+  const parameters = [migration, place.topic, place.partition, place.offset];
+  const { rows: discharged } = await client.query<DeadLetterRow>(
+    `UPDATE lockstep.dead_letters SET discharged_ms = $5 WHERE ${where} AND discharged_ms IS NULL RETURNING ${COLUMNS}`,
+    [...parameters, Math.round(atMs)],
   );
+  if (discharged[0] !== undefined) return { letter: letterFromRow(discharged[0]), changed: true };
+  const { rows } = await client.query<DeadLetterRow>(`SELECT ${COLUMNS} FROM lockstep.dead_letters WHERE ${where}`, parameters);
+  return rows[0] === undefined ? null : { letter: letterFromRow(rows[0]), changed: false };
 }

@@ -1,12 +1,13 @@
 import pg from 'pg';
 import type { Pool, PoolClient } from 'pg';
+import type { DeadLetter, DeadLetterPlace } from '../domain/dead-letter.ts';
 import type { Drift, DriftEvent } from '../domain/drift.ts';
 import { LockstepError } from '../domain/errors.ts';
-import type { Checkpoint, RestoredState, StoredDeadLetter, StoredSweep, VerifyStore } from '../verify/ports.ts';
+import type { Checkpoint, RestoredState, StoredSweep, VerifyStore } from '../verify/ports.ts';
 import { appendAudit, listAudit } from './audit.ts';
 import type { AuditEntry } from './audit.ts';
 import { writeCheckpoint } from './checkpoint.ts';
-import { listDeadLetters } from './dead-letters.ts';
+import { dischargeDeadLetter, listDeadLetters } from './dead-letters.ts';
 import type { DeadLetterFilter } from './dead-letters.ts';
 import { ignoreDrift, listDrift, readDrift } from './drift.ts';
 import type { DriftFilter, Page } from './drift.ts';
@@ -113,11 +114,19 @@ export class PostgresStateStore implements VerifyStore {
     return await this.#read('listing sweeps', () => listSweeps(this.#pool, this.#migration, cursor, pageSize(limit)));
   }
 
-  /** Undischarged dead letters, newest first; their raw bytes are not to be shown. Throws `bad_cursor`. */
-  async listDeadLetters(filter: DeadLetterFilter, cursor: string | null, limit: number): Promise<Page<StoredDeadLetter>> {
+  /** Undischarged dead letters, newest first, without their raw bytes. Throws `bad_cursor`. */
+  async listDeadLetters(filter: DeadLetterFilter, cursor: string | null, limit: number): Promise<Page<DeadLetter>> {
     return await this.#read('listing dead letters', () =>
       listDeadLetters(this.#pool, this.#migration, filter, cursor, pageSize(limit)),
     );
+  }
+
+  /**
+   * Discharges one dead letter; a second time changes nothing. Rejects with `fenced` when another process has taken over.
+   * @returns the dead letter as it is then, and whether this call changed it; null when there is none at that place
+   */
+  async dischargeDeadLetter(place: DeadLetterPlace, atMs: number): Promise<{ readonly letter: DeadLetter; readonly changed: boolean } | null> {
+    return await this.#asWriter('discharging a dead letter', (client) => dischargeDeadLetter(client, this.#migration, place, atMs));
   }
 
   async appendAudit(entry: AuditEntry): Promise<void> {
@@ -139,10 +148,10 @@ export class PostgresStateStore implements VerifyStore {
     if (!this.#pool.ended) await this.#pool.end();
   }
 
-  async #asWriter(doing: string, work: (client: PoolClient) => Promise<void>): Promise<void> {
+  async #asWriter<T>(doing: string, work: (client: PoolClient) => Promise<T>): Promise<T> {
     const epoch = this.#epoch;
     if (epoch === null) throw new LockstepError('not_restored', 'the state store is written to before its state was restored');
-    await this.#transaction(doing, async (client) => {
+    return await this.#transaction(doing, async (client) => {
       const { rowCount } = await client.query('SELECT 1 FROM lockstep.writers WHERE migration = $1 AND epoch = $2 FOR SHARE', [
         this.#migration,
         epoch,
@@ -153,7 +162,7 @@ export class PostgresStateStore implements VerifyStore {
           hint: 'run one Lockstep for each migration; this one must stop',
         });
       }
-      await work(client);
+      return await work(client);
     });
   }
 

@@ -44,6 +44,8 @@ export class Proofs {
   private readonly byTable = new Map<string, TableProof>();
   private dirty = new Set<string>();
   private discharged: DischargedLetters[] = [];
+  /** By table: dead letters from before this were discharged by a sweep and are counted no more, ms since 1970. */
+  private readonly sweptBeforeMs = new Map<string, number>();
 
   constructor(tables: readonly string[]) {
     for (const table of tables) {
@@ -93,6 +95,13 @@ export class Proofs {
     this.oweSweep(table, sinceUs);
   }
 
+  /** Somebody discharged one dead letter of a table, recorded at `atMs`. The sweep that is owed stays so. */
+  deadLetterDischarged(table: string, atMs: number): void {
+    const proof = this.byTable.get(table);
+    if (proof === undefined || atMs < (this.sweptBeforeMs.get(table) ?? Number.NEGATIVE_INFINITY)) return;
+    proof.deadLetters = Math.max(0, proof.deadLetters - 1);
+  }
+
   /** A sweep of the whole table that began at `startedAtUs` is over and all it found is settled. */
   sweepEnded(table: string, sweep: EndedSweep): void {
     const proof = this.get(table);
@@ -105,6 +114,7 @@ export class Proofs {
     if (sweep.asked && proof.deadLetters > 0 && (proof.deadLetterUs === null || sweep.startedAtUs > proof.deadLetterUs)) {
       proof.deadLetters = 0;
       this.discharged.push({ table, beforeMs: sweep.endedAtMs });
+      this.sweptBeforeMs.set(table, Math.round(sweep.endedAtMs));
     }
     this.dirty.add(table);
   }

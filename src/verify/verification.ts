@@ -181,6 +181,11 @@ export class Verification {
     return this.parts.book.ignore(id, reason, this.parts.clock.nowMs());
   }
 
+  /** Somebody discharged a dead letter of this table, recorded at `atMs`: it keeps the gate from passing no more. */
+  deadLetterDischarged(table: string, atMs: number): void {
+    this.parts.proofs.deadLetterDischarged(table, atMs);
+  }
+
   private tableEvidence(pair: Pair, proof: TableProof): GateEvidence['tables'][number] {
     const { book, pending } = this.parts;
     let unverifiable = 0;

@@ -6,7 +6,7 @@ import { isoTime } from '../json/times.ts';
 import { sendList } from '../lists.ts';
 import type { DriftFilter, ServiceView } from '../ports.ts';
 import { Problem } from '../problem.ts';
-import { AcceptedSchema, answer, DriftDetailSchema, DriftQuerySchema, DriftSchema, IdParamsSchema, IgnoreBodySchema, problems } from '../schemas.ts';
+import { AcceptedSchema, answer, DriftDetailSchema, DriftQuerySchema, DriftSchema, IdParamsSchema, problems, ReasonBodySchema } from '../schemas.ts';
 import { listAnswer } from './answers.ts';
 import { audit } from './audit.ts';
 
@@ -46,7 +46,7 @@ export function driftRoutes(app: FastifyInstance, view: ServiceView, nowMs: () =
     },
   );
 
-  app.post<Params & { Body: Static<typeof IgnoreBodySchema> }>(
+  app.post<Params & { Body: Static<typeof ReasonBodySchema> }>(
     '/drift/:id/ignore',
     {
       config: { access: 'operate' },
@@ -54,7 +54,7 @@ export function driftRoutes(app: FastifyInstance, view: ServiceView, nowMs: () =
         tags: ['drift'],
         summary: 'Leave this drift out of the verdict, with a reason',
         params: IdParamsSchema,
-        body: IgnoreBodySchema,
+        body: ReasonBodySchema,
         response: { 200: answer('The drift, ignored', DriftSchema), ...problems(400, 404, 413, 415) },
       },
     },

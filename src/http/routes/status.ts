@@ -1,14 +1,13 @@
 import type { Static } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import { LockstepError } from '../../domain/errors.ts';
-import type { TableStatus } from '../../domain/status.ts';
 import { parseWindow } from '../durations.ts';
 import { gateJson } from '../json/gate.ts';
 import { summaryJson, tableJson, tableLagJson } from '../json/status.ts';
 import { sendList } from '../lists.ts';
 import type { Page, ServiceView } from '../ports.ts';
 import { Problem } from '../problem.ts';
-import { answer, LagQuerySchema, ListQuerySchema, PageOf, PhaseSchema, problems, SummarySchema, TableLagSchema, TableParamsSchema, TableSchema } from '../schemas.ts';
+import { answer, LagQuerySchema, ListQuerySchema, PhaseSchema, problems, SummarySchema, TableLagSchema, TableParamsSchema, TableSchema } from '../schemas.ts';
 import { listAnswer } from './answers.ts';
 
 /** Where the migration stands: summary, tables, lag, phase. */
@@ -38,11 +37,11 @@ export function statusRoutes(app: FastifyInstance, view: ServiceView): void {
 
   app.get<{ Querystring: Static<typeof LagQuerySchema> }>(
     '/lag',
-    { schema: { tags: ['status'], summary: 'Lag against its budget, by table', querystring: LagQuerySchema, response: { 200: answer('Lag', PageOf(TableLagSchema)), ...problems(400) } } },
-    async (request) => {
+    { schema: { tags: ['status'], summary: 'Lag against its budget, by table', querystring: LagQuerySchema, response: { 200: listAnswer('Lag', TableLagSchema), ...problems(400) } } },
+    async (request, reply) => {
       const { window } = request.query;
-      const items = await view.lag(window === undefined ? null : parseWindow(window));
-      return { items: items.map(tableLagJson), next_cursor: null };
+      const tables = await view.lag(window === undefined ? null : parseWindow(window));
+      return sendList(request, reply, request.query, async (cursor, limit) => pageOfTables(tables, cursor, limit), tableLagJson);
     },
   );
 
@@ -52,11 +51,11 @@ export function statusRoutes(app: FastifyInstance, view: ServiceView): void {
   });
 }
 
-/** Tables are few and all in one summary; their cursor is the last table's name. */
-function pageOfTables(tables: readonly TableStatus[], cursor: string | null, limit: number): Page<TableStatus> {
+/** Tables are few and known all at once; their cursor is the last table's name. */
+function pageOfTables<Entry extends { readonly table: string }>(tables: readonly Entry[], cursor: string | null, limit: number): Page<Entry> {
   let start = 0;
   if (cursor !== null) {
-    start = tables.findIndex((status) => status.table === Buffer.from(cursor, 'base64url').toString()) + 1;
+    start = tables.findIndex((entry) => entry.table === Buffer.from(cursor, 'base64url').toString()) + 1;
     if (start === 0) throw new LockstepError('bad_cursor', 'the cursor names no table');
   }
   const items = tables.slice(start, start + limit);

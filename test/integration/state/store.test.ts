@@ -89,10 +89,48 @@ describe('checkpoints', () => {
     ]);
     expect(restored.deadLetters).toEqual(new Map([['public.a', 2]]));
     const letters = await store.listDeadLetters({ table: 'public.a' }, null, 1);
-    expect(letters.items[0]).toEqual({ ...letter('18446744073709551615', 'public.a'), message: 'byte 3\u2400' });
+    const { rawKey: _key, rawValue, ...shown } = letter('18446744073709551615', 'public.a');
+    expect(letters.items[0]).toEqual({ ...shown, message: 'byte 3\u2400', dischargedAtMs: null });
+    const kept = await server.server.query<{ raw_key: Buffer | null; raw_value: Buffer }>(
+      `SELECT raw_key, raw_value FROM lockstep.dead_letters WHERE migration = 'm${migration}' AND record_offset = 18446744073709551615`,
+      'state',
+    );
+    expect(kept).toEqual([{ raw_key: null, raw_value: rawValue }]);
     const rest = await store.listDeadLetters({ table: 'public.a' }, letters.nextCursor, 10);
     expect(rest.items.map((item) => item.position.offset)).toEqual(['1']);
     expect(rest.nextCursor).toBeNull();
+  });
+
+  test('a dead letter is discharged once, and by the writer alone', async () => {
+    const store = open();
+    await store.restore();
+    const place = (offset: string) => ({ topic: 'postgres:slot', partition: 0, offset });
+    const letter = (offset: string, table: string | null) => ({
+      table,
+      position: { ...place(offset), lsn: null, txId: null },
+      reason: 'bad_value',
+      message: 'x',
+      rawKey: null,
+      rawValue: null,
+      atMs: Number(offset),
+    });
+    const dead = emptyCheckpoint({ deadLetters: [letter('1', 'public.a'), letter('2', 'public.a'), letter('3', null)] });
+    await store.write(dead);
+    const other = open(`other${migration}`);
+    await other.restore();
+    expect(await other.dischargeDeadLetter(place('2'), 70)).toBeNull();
+    expect(await store.dischargeDeadLetter(place('4'), 70)).toBeNull();
+    const once = await store.dischargeDeadLetter(place('2'), 77.4);
+    expect(once).toMatchObject({ letter: { table: 'public.a', position: place('2'), atMs: 2, dischargedAtMs: 77 }, changed: true });
+    expect(await store.dischargeDeadLetter(place('2'), 99)).toEqual({ ...once, changed: false });
+    // The same record again, and a sweep's discharge, leave it as it is.
+    await store.write({ ...dead, discharged: [{ table: 'public.a', beforeMs: 3 }] });
+    expect(await store.dischargeDeadLetter(place('2'), 99)).toEqual({ ...once, changed: false });
+    expect(await store.dischargeDeadLetter(place('1'), 99)).toMatchObject({ letter: { dischargedAtMs: 3 }, changed: false });
+    expect(await store.dischargeDeadLetter(place('3'), 99)).toMatchObject({ letter: { table: null }, changed: true });
+    expect((await store.listDeadLetters({}, null, 10)).items).toEqual([]);
+    expect((await open().restore()).deadLetters).toEqual(new Map());
+    await expect(store.dischargeDeadLetter(place('1'), 99)).rejects.toMatchObject({ code: 'fenced' });
   });
 
   test('settled checks go, changed ones are replaced, and other migrations are left alone', async () => {

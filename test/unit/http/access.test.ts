@@ -24,7 +24,7 @@ describe('with tokens', () => {
     expect((await client.app.inject('/documentation/json')).statusCode).toBe(200);
   });
 
-  it.each(['/metrics', '/v1/summary', '/v1/tables', '/v1/drift', '/v1/drift/d1', '/v1/lag', '/v1/sweeps', '/v1/gate', '/v1/phase'])('%s needs read', async (url) => {
+  it.each(['/metrics', '/v1/summary', '/v1/tables', '/v1/drift', '/v1/drift/d1', '/v1/dead-letters', '/v1/lag', '/v1/sweeps', '/v1/gate', '/v1/phase'])('%s needs read', async (url) => {
     const without = await client.get(url);
     expect(without.json()).toMatchObject({ status: 401, code: 'token_required' });
     expect(without.headers['www-authenticate']).toContain('Bearer');
@@ -39,6 +39,14 @@ describe('with tokens', () => {
     expect(client.view.audited).toEqual([]);
     expect((await client.post(url, undefined, bearer('operator'))).statusCode).not.toBe(403);
     expect(client.view.audited).toHaveLength(1);
+  });
+
+  it('POST /v1/dead-letters/{id}/discharge needs operate', async () => {
+    const url = '/v1/dead-letters/t:0:1/discharge';
+    expect((await client.post(url, { reason: 'x' })).statusCode).toBe(401);
+    expect((await client.post(url, { reason: 'x' }, bearer('reader'))).json()).toMatchObject({ status: 403, code: 'scope_required' });
+    expect(client.view.audited).toEqual([]);
+    expect((await client.post(url, { reason: 'x' }, bearer('operator'))).statusCode).toBe(404);
   });
 
   it('refuses before the body is looked at', async () => {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LockstepError } from '../../../src/domain/errors.ts';
 import { NOW_MS, tableStatus } from '../metrics/summary.ts';
 import { Client } from './client.ts';
-import { drift, sweep } from './view.ts';
+import { deadLetter, drift, sweep } from './view.ts';
 
 const NDJSON = { accept: 'application/x-ndjson' };
 
@@ -29,6 +29,7 @@ describe('OpenAPI', () => {
       'GET /healthz',
       'GET /metrics',
       'GET /readyz',
+      'GET /v1/dead-letters',
       'GET /v1/drift',
       'GET /v1/drift/{id}',
       'GET /v1/gate',
@@ -39,6 +40,7 @@ describe('OpenAPI', () => {
       'GET /v1/tables',
       'GET /v1/tables/{old}',
       'POST /v1/checks',
+      'POST /v1/dead-letters/{id}/discharge',
       'POST /v1/drift/{id}/ignore',
       'POST /v1/drift/{id}/recheck',
       'POST /v1/sweeps',
@@ -117,6 +119,16 @@ describe('status', () => {
     for (const window of ['1', '0s', '31d', 'x', '1w']) expect((await client.get(`/v1/lag?window=${window}`)).statusCode, window).toBe(400);
   });
 
+  it('pages through lag', async () => {
+    const first = (await client.get('/v1/lag?window=10m&limit=1')).json();
+    expect(first.items.map((one: { table: string }) => one.table)).toEqual(['public.payments']);
+    const second = (await client.get(`/v1/lag?window=10m&limit=1&cursor=${first.next_cursor}`)).json();
+    expect(second).toMatchObject({ items: [{ table: 'public.orders', window_ms: 600_000 }], next_cursor: null });
+    expect((await client.get('/v1/lag', NDJSON)).body.trimEnd().split('\n')).toHaveLength(2);
+    expect((await client.get('/v1/lag?cursor=nonsense')).json()).toMatchObject({ code: 'bad_cursor', status: 400 });
+    for (const query of ['limit=0', 'limit=501', 'limit=x', 'cursor=']) expect((await client.get(`/v1/lag?${query}`)).statusCode, query).toBe(400);
+  });
+
   it('gives the phase', async () => {
     expect((await client.get('/v1/phase')).json()).toMatchObject({ migration: 'payments', phase: 'canary', primary: 'old', gate: { verdict: 'fail' } });
   });
@@ -190,6 +202,53 @@ describe('drift', () => {
   it('streams nothing as nothing and refuses before the stream begins', async () => {
     expect((await client.get('/v1/drift', NDJSON)).body).toBe('');
     expect((await client.get('/v1/drift?cursor=odd', NDJSON)).json()).toMatchObject({ code: 'bad_cursor' });
+  });
+});
+
+describe('dead letters', () => {
+  const id = 'shop.public.payments:0:9007199254740993';
+
+  beforeEach(() => {
+    client.view.deadLetters = [deadLetter('9007199254740993'), deadLetter('7', { table: 'public.orders' }), deadLetter('1', { dischargedAtMs: NOW_MS })];
+  });
+
+  it('lists what is not discharged, of all tables or of one, by page or as NDJSON', async () => {
+    expect((await client.get('/v1/dead-letters?limit=1')).json()).toEqual({
+      items: [
+        {
+          id,
+          table: 'public.payments',
+          topic: 'shop.public.payments',
+          partition: 0,
+          offset: '9007199254740993',
+          reason: 'not_json',
+          message: 'the value is not JSON',
+          at: new Date(NOW_MS - 5_000).toISOString(),
+          discharged_at: null,
+        },
+      ],
+      next_cursor: '1',
+    });
+    expect((await client.get('/v1/dead-letters?table=public.orders')).json()).toMatchObject({ items: [{ offset: '7' }], next_cursor: null });
+    expect((await client.get('/v1/dead-letters', NDJSON)).body.trimEnd().split('\n')).toHaveLength(2);
+    for (const query of ['limit=501', 'topic=t', 'cursor=odd']) expect((await client.get(`/v1/dead-letters?${query}`)).statusCode, query).toBe(400);
+  });
+
+  it('discharges one with a reason, as often as asked, and audits it', async () => {
+    for (const reason of ['the producer is corrected', 'once more']) {
+      const response = await client.post(`/v1/dead-letters/${id}/discharge`, { reason });
+      expect(response.json()).toMatchObject({ id, discharged_at: new Date(NOW_MS).toISOString() });
+    }
+    expect((await client.get('/v1/dead-letters')).json().items).toHaveLength(1);
+    const entry = { atMs: NOW_MS, actor: 'loopback', remoteAddress: '127.0.0.1', action: 'dead_letter.discharge', target: id };
+    expect(client.view.audited).toEqual([
+      { ...entry, reason: 'the producer is corrected' },
+      { ...entry, reason: 'once more' },
+    ]);
+    expect((await client.post('/v1/dead-letters/t:0:1/discharge', { reason: 'x' })).json()).toMatchObject({ status: 404, code: 'unknown_dead_letter' });
+    for (const body of [undefined, {}, { reason: '' }, { reason: 'x', more: 1 }]) {
+      expect((await client.post(`/v1/dead-letters/${id}/discharge`, body)).statusCode, JSON.stringify(body)).toBe(400);
+    }
   });
 });
 

@@ -1,3 +1,4 @@
+import { deadLetterId, type DeadLetter } from '../../../src/domain/dead-letter.ts';
 import type { Drift } from '../../../src/domain/drift.ts';
 import type { Phase } from '../../../src/domain/gate.ts';
 import { LockstepError } from '../../../src/domain/errors.ts';
@@ -34,9 +35,22 @@ export function sweep(id: string, change: Partial<Sweep> = {}): Sweep {
   return { id, status: 'running', startedAtMs: NOW_MS - 60_000, endedAtMs: null, tables: table === null ? [] : [table], ...change };
 }
 
+export function deadLetter(offset: string, change: Partial<DeadLetter> = {}): DeadLetter {
+  return {
+    table: 'public.payments',
+    position: { topic: 'shop.public.payments', partition: 0, offset, lsn: null, txId: null },
+    reason: 'not_json',
+    message: 'the value is not JSON',
+    atMs: NOW_MS - 5_000,
+    dischargedAtMs: null,
+    ...change,
+  };
+}
+
 /** The whole service in memory; cursors are the index of the next item. */
 export class MemoryView implements ServiceView {
   drifts: Drift[] = [];
+  deadLetters: DeadLetter[] = [];
   sweeps: Sweep[] = [];
   tables = [tableStatus(), tableStatus({ table: 'public.orders', sweep: null })];
   audited: AuditEntry[] = [];
@@ -74,6 +88,20 @@ export class MemoryView implements ServiceView {
   async ignoreDrift(id: string) {
     const found = this.drifts.find((one) => one.id === id);
     return found === undefined ? null : { ...found, status: 'ignored' as const };
+  }
+
+  async listDeadLetters(table: string | null, cursor: string | null, limit: number) {
+    this.#fail();
+    return pageOf(this.deadLetters.filter((one) => one.dischargedAtMs === null && (table === null || one.table === table)), cursor, limit);
+  }
+
+  async dischargeDeadLetter(id: string) {
+    const index = this.deadLetters.findIndex((one) => deadLetterId(one.position) === id);
+    const found = this.deadLetters[index];
+    if (found === undefined) return null;
+    const discharged = { ...found, dischargedAtMs: found.dischargedAtMs ?? NOW_MS };
+    this.deadLetters[index] = discharged;
+    return discharged;
   }
 
   async checkRows(table: string, keys: readonly RequestedKey[]) {
