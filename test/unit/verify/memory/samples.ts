@@ -3,9 +3,9 @@ import type { ColumnDescription, Pair, PairColumn } from '../../../../src/domain
 import type { Hasher } from '../../../../src/domain/recheck.ts';
 import type { VerifyMetrics } from '../../../../src/verify/ports.ts';
 
-const { h64 } = await createXxhash();
+const xxhash = await createXxhash();
 
-export const hasher: Hasher = (encoded) => h64(encoded);
+export const hasher: Hasher = (encoded) => xxhash.h64(encoded);
 
 function column(name: string): PairColumn {
   const description: ColumnDescription = {

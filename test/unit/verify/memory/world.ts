@@ -211,7 +211,7 @@ export class World {
 
   /** Throws when something is said that is not so. */
   look(): void {
-    if (this.failure !== null) throw this.failure instanceof Error ? this.failure : new Error(String(this.failure));
+    if (this.failure !== null) throw this.failure;
     if (this.core === null) return;
     const through = this.verifiedThroughUs();
     if (through === null) return;
