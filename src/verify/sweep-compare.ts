@@ -15,10 +15,22 @@ export interface ChunkFindings {
   readonly equalRows: bigint;
 }
 
+/** What comparing asks of a database. */
+export type Digester = Pick<Database, 'digest' | 'keyAfter' | 'rowDigests'>;
+
 /** The two sides of a comparison. */
 export interface Sides {
-  readonly old: Database;
-  readonly new: Database;
+  readonly old: Digester;
+  readonly new: Digester;
+}
+
+/** A digester whose questions are asked again as `ask` sees fit: findings that were handed over already stay counted once. */
+export function persistent(database: Digester, ask: <Answer>(question: () => Promise<Answer>, signal: AbortSignal) => Promise<Answer>): Digester {
+  return {
+    digest: (pair, range, signal) => ask(() => database.digest(pair, range, signal), signal),
+    keyAfter: (pair, range, rows, signal) => ask(() => database.keyAfter(pair, range, rows, signal), signal),
+    rowDigests: (pair, range, limit, signal) => ask(() => database.rowDigests(pair, range, limit, signal), signal),
+  };
 }
 
 /** Digests of one range on both sides at once. */

@@ -6,9 +6,9 @@ import type { RowKey } from '../domain/row.ts';
 import type { Sweep, SweepStatus, SweepTableProgress } from '../domain/status.ts';
 import type { DriftBook } from './drift-book.ts';
 import type { CheckEnd, PendingChecks } from './pending-checks.ts';
-import type { Clock, KeyRange, StoredSweep, StoredSweepTable, VerifyMetrics, VerifyStore } from './ports.ts';
+import type { Clock, Database, KeyRange, StoredSweep, StoredSweepTable, VerifyMetrics, VerifyStore } from './ports.ts';
 import type { Proofs } from './proofs.ts';
-import { digestBoth, locate, sameDigest, type Sides } from './sweep-compare.ts';
+import { digestBoth, locate, persistent, sameDigest, type Sides } from './sweep-compare.ts';
 
 /** Rows of a chunk where `sweep.chunk_rows` is `auto`. */
 export const CHUNK_ROWS = 10_000;
@@ -17,15 +17,15 @@ const SUSPECTS_MAX = 10_000;
 const SUSPECTS_WAIT_MS = 50;
 /** Progress is stored this often. */
 const SAVE_MS = 2_000;
-/** A chunk is tried this often before the table's sweep fails. */
-const CHUNK_TRIES = 5;
-const CHUNK_RETRY_MS = 1_000;
+/** A question is asked this often before the table's sweep fails. */
+const ASK_TRIES = 5;
+const ASK_RETRY_MS = 1_000;
 /** Sweeps shown by REST from memory. */
 const KEPT_SWEEPS = 20;
 
 export interface SweepsParts {
   readonly pairs: readonly Pair[];
-  readonly sides: Sides;
+  readonly sides: Readonly<Record<Side, Database>>;
   readonly primarySide: Side;
   readonly pending: PendingChecks;
   readonly book: DriftBook;
@@ -43,18 +43,34 @@ export interface SweepsParts {
   onProgress?(progress: SweepTableProgress, estimatedRows: bigint): void;
 }
 
-/** A table's sweep under way. */
-interface TableSweep {
-  readonly pair: Pair;
-  status: SweepStatus;
-  estimatedRows: bigint;
+/** What a sweep counts. */
+interface Tally {
   chunksDone: number;
   chunksDiffering: number;
   oldRows: bigint;
   newRows: bigint;
   suspects: number;
-  waiting: number;
   drift: number;
+}
+
+/** A chunk that is compared, or whose suspects wait for their recheck. */
+interface Chunk {
+  readonly range: KeyRange;
+  readonly tally: Tally;
+  compared: boolean;
+  waiting: number;
+}
+
+/** A table's sweep under way. */
+interface TableSweep extends Tally {
+  readonly pair: Pair;
+  status: SweepStatus;
+  estimatedRows: bigint;
+  waiting: number;
+  /** Chunks from `resumeFrom` on, in key order. */
+  chunks: Chunk[];
+  /** What was counted before `resumeFrom`: a sweep that is interrupted goes on with this. */
+  kept: Tally;
   startedAtMs: number;
   startedAtUs: bigint;
   endedAtMs: number | null;
@@ -172,47 +188,20 @@ export class Sweeps {
   }
 
   private async runTable(sweep: RunningSweep, table: TableSweep, signal: AbortSignal): Promise<void> {
-    const { clock, proofs, book, skew, primarySide, sides, concurrency, chunkRows } = this.parts;
+    const { clock, proofs, book, skew, primarySide, sides } = this.parts;
     const primary = sides[primarySide];
     table.estimatedRows = await primary.estimateRows(table.pair, signal);
     if (table.startedAtUs === 0n) {
       table.startedAtMs = clock.nowMs();
       table.startedAtUs = clock.nowUs() + (skew[primarySide].best()?.offsetUs ?? 0n);
     }
-    this.adoptWaiting(table);
-    if (table.status === 'running') {
-      const limit = pLimit(concurrency);
-      const chunks = new Set<Promise<void>>();
-      const finished: { to: RowKey | null; done: boolean }[] = [];
-      const failure = new AbortController();
-      const chunkSignal = AbortSignal.any([signal, failure.signal]);
-      let from = table.resumeFrom;
-      const startedMs = clock.nowMs();
-      for (;;) {
-        await this.throttle(table, startedMs, chunkSignal);
-        const to = await this.parts.sides.old.keyAfter(table.pair, { from, to: null }, chunkRows, chunkSignal);
-        const range = { from, to };
-        const entry = { to, done: false };
-        finished.push(entry);
-        const chunk = limit(() => this.runChunk(table, range, chunkSignal))
-          .then(() => {
-            entry.done = true;
-            while (finished[0]?.done === true && finished[0].to !== null) table.resumeFrom = (finished.shift() as { to: RowKey }).to;
-            return this.save(sweep, false);
-          })
-          .finally(() => chunks.delete(chunk));
-        chunk.catch((error: unknown) => failure.abort(error));
-        chunks.add(chunk);
-        if (chunks.size >= concurrency) await Promise.race(chunks);
-        table.walked += BigInt(chunkRows);
-        if (to === null) break;
-        from = to;
-      }
-      await Promise.all(chunks);
-      table.status = 'settling';
-      await this.save(sweep, true);
+    await this.compareChunks(sweep, table, signal);
+    table.status = 'settling';
+    await this.save(sweep, true);
+    while (table.waiting > 0 && !signal.aborted) {
+      await clock.sleep(SUSPECTS_WAIT_MS, signal);
+      await this.save(sweep, false);
     }
-    while (table.waiting > 0 && !signal.aborted) await clock.sleep(SUSPECTS_WAIT_MS, signal);
     signal.throwIfAborted();
     table.status = 'done';
     table.endedAtMs = clock.nowMs();
@@ -227,76 +216,106 @@ export class Sweeps {
     this.parts.onProgress?.(describeTable(table, this.parts.strategyReason), table.estimatedRows);
   }
 
-  private async runChunk(table: TableSweep, range: KeyRange, signal: AbortSignal): Promise<void> {
-    const { sides, metrics, clock } = this.parts;
+  /** Walks the table chunk by chunk; some are compared at once. */
+  private async compareChunks(sweep: RunningSweep, table: TableSweep, signal: AbortSignal): Promise<void> {
+    const { clock, concurrency, chunkRows, sides } = this.parts;
     const { pair } = table;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const digests = await digestBoth(sides, pair, range, signal);
-        const equal = sameDigest(...digests);
-        if (equal) {
-          table.oldRows += digests[0].rows;
-          table.newRows += digests[1].rows;
-        } else {
-          for await (const found of locate(sides, pair, range, digests, signal)) {
-            table.oldRows += found.equalRows;
-            table.newRows += found.equalRows;
-            for (const key of found.suspects) await this.suspect(table, key, signal);
-          }
-          table.chunksDiffering++;
-        }
-        table.chunksDone++;
-        metrics.sweepChunk(pair.id, equal ? 'equal' : 'differing');
-        metrics.sweepRows(pair.id, 'old', digests[0].rows);
-        metrics.sweepRows(pair.id, 'new', digests[1].rows);
-        this.parts.onProgress?.(describeTable(table, this.parts.strategyReason), table.estimatedRows);
-        return;
-      } catch (error) {
-        const final = error instanceof LockstepError && error.retry === 'final';
-        if (signal.aborted || final || attempt >= CHUNK_TRIES) throw error;
-        await clock.sleep(CHUNK_RETRY_MS * attempt, signal);
+    const asked: Sides = { old: persistent(sides.old, this.ask), new: persistent(sides.new, this.ask) };
+    const limit = pLimit(concurrency);
+    const running = new Set<Promise<void>>();
+    const failure = new AbortController();
+    const chunkSignal = AbortSignal.any([signal, failure.signal]);
+    const startedMs = clock.nowMs();
+    let from = table.resumeFrom;
+    try {
+      for (;;) {
+        await this.throttle(table, startedMs, chunkSignal);
+        const to = await asked.old.keyAfter(pair, { from, to: null }, chunkRows, chunkSignal);
+        const chunk: Chunk = { range: { from, to }, tally: emptyTally(), compared: false, waiting: 0 };
+        table.chunks.push(chunk);
+        const compared = limit(() => this.runChunk(table, chunk, asked, chunkSignal))
+          .then(() => this.save(sweep, false))
+          .finally(() => running.delete(compared));
+        compared.catch((error: unknown) => failure.abort(error));
+        running.add(compared);
+        if (running.size >= concurrency) await Promise.race(running);
+        table.walked += BigInt(chunkRows);
+        if (to === null) break;
+        from = to;
       }
+      await Promise.all(running);
+    } catch (error) {
+      const reason: unknown = failure.signal.aborted ? failure.signal.reason : error;
+      failure.abort(reason);
+      await Promise.allSettled(running);
+      throw reason;
     }
   }
 
+  private async runChunk(table: TableSweep, chunk: Chunk, sides: Sides, signal: AbortSignal): Promise<void> {
+    const { metrics } = this.parts;
+    const { pair } = table;
+    const digests = await digestBoth(sides, pair, chunk.range, signal);
+    const equal = sameDigest(...digests);
+    if (equal) count(table, chunk, { oldRows: digests[0].rows, newRows: digests[1].rows });
+    else {
+      for await (const found of locate(sides, pair, chunk.range, digests, signal)) {
+        count(table, chunk, { oldRows: found.equalRows, newRows: found.equalRows });
+        for (const key of found.suspects) await this.suspect(table, chunk, key, signal);
+      }
+    }
+    count(table, chunk, { chunksDone: 1, chunksDiffering: equal ? 0 : 1 });
+    chunk.compared = true;
+    keepSettled(table);
+    metrics.sweepChunk(pair.id, equal ? 'equal' : 'differing');
+    metrics.sweepRows(pair.id, 'old', digests[0].rows);
+    metrics.sweepRows(pair.id, 'new', digests[1].rows);
+    this.parts.onProgress?.(describeTable(table, this.parts.strategyReason), table.estimatedRows);
+  }
+
+  /** Asks again while that can help. */
+  private readonly ask = async <Answer>(question: () => Promise<Answer>, signal: AbortSignal): Promise<Answer> => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await question();
+      } catch (error) {
+        const final = error instanceof LockstepError && error.retry === 'final';
+        if (signal.aborted || final || attempt >= ASK_TRIES) throw error;
+        await this.parts.clock.sleep(ASK_RETRY_MS * attempt, signal);
+      }
+    }
+  };
+
   /** Hands a key to the recheck; waits while too many wait for theirs. */
-  private async suspect(table: TableSweep, key: RowKey, signal: AbortSignal): Promise<void> {
+  private async suspect(table: TableSweep, chunk: Chunk, key: RowKey, signal: AbortSignal): Promise<void> {
     const { pending, clock } = this.parts;
     while (table.waiting >= SUSPECTS_MAX && !signal.aborted) await clock.sleep(SUSPECTS_WAIT_MS, signal);
     signal.throwIfAborted();
-    table.suspects++;
+    count(table, chunk, { suspects: 1 });
     table.waiting++;
-    pending.suspect(table.pair, key, 'sweep', clock.nowMs(), (end) => this.suspectEnded(table, end));
+    chunk.waiting++;
+    pending.suspect(table.pair, key, 'sweep', clock.nowMs(), (end) => this.suspectEnded(table, chunk, end));
   }
 
-  private suspectEnded(table: TableSweep, end: CheckEnd): void {
+  private suspectEnded(table: TableSweep, chunk: Chunk, end: CheckEnd): void {
     table.waiting--;
+    chunk.waiting--;
     const primaryIsOld = this.parts.primarySide === 'old';
     switch (end.kind) {
       case 'match':
-        if (end.present) {
-          table.oldRows++;
-          table.newRows++;
-        }
+        if (end.present) count(table, chunk, { oldRows: 1n, newRows: 1n });
         break;
       case 'drift':
-        table.drift++;
-        if (primaryIsOld ? end.onPrimary : end.onReplica) table.oldRows++;
-        if (primaryIsOld ? end.onReplica : end.onPrimary) table.newRows++;
+        count(table, chunk, {
+          drift: 1,
+          oldRows: (primaryIsOld ? end.onPrimary : end.onReplica) ? 1n : 0n,
+          newRows: (primaryIsOld ? end.onReplica : end.onPrimary) ? 1n : 0n,
+        });
         break;
       case 'unsettled':
         break;
     }
-  }
-
-  /** After a restart: rechecks that the interrupted sweep had asked for are waited for again. */
-  private adoptWaiting(table: TableSweep): void {
-    if (table.resumeFrom === null && table.status === 'running') return;
-    for (const check of this.parts.pending.checksOf(table.pair.id)) {
-      if (check.origin !== 'sweep' || check.waiters.length > 0) continue;
-      table.waiting++;
-      check.waiters = [(end) => this.suspectEnded(table, end)];
-    }
+    keepSettled(table);
   }
 
   private async throttle(table: TableSweep, startedMs: number, signal: AbortSignal): Promise<void> {
@@ -315,7 +334,8 @@ export class Sweeps {
       ...described,
       tables: described.tables.map((progress, index): StoredSweepTable => {
         const table = sweep.tables[index] as TableSweep;
-        return { ...progress, startedAtUs: table.startedAtUs, resumeFrom: table.resumeFrom };
+        const unfinished = table.status === 'running' || table.status === 'settling';
+        return { ...progress, ...(unfinished ? tallyJson(table.kept) : {}), startedAtUs: table.startedAtUs, resumeFrom: table.resumeFrom };
       }),
     };
     try {
@@ -327,18 +347,46 @@ export class Sweeps {
   }
 }
 
+function emptyTally(): Tally {
+  return { chunksDone: 0, chunksDiffering: 0, oldRows: 0n, newRows: 0n, suspects: 0, drift: 0 };
+}
+
+function add(to: Tally, more: Partial<Tally>): void {
+  to.chunksDone += more.chunksDone ?? 0;
+  to.chunksDiffering += more.chunksDiffering ?? 0;
+  to.oldRows += more.oldRows ?? 0n;
+  to.newRows += more.newRows ?? 0n;
+  to.suspects += more.suspects ?? 0;
+  to.drift += more.drift ?? 0;
+}
+
+function count(table: TableSweep, chunk: Chunk, more: Partial<Tally>): void {
+  add(table, more);
+  add(chunk.tally, more);
+}
+
+/**
+ * Moves on where an interrupted sweep would resume: past chunks with nothing left to wait for.
+ * Those after it are compared again, so no suspect is lost that no checkpoint holds yet.
+ */
+function keepSettled(table: TableSweep): void {
+  for (let first = table.chunks[0]; first !== undefined; first = table.chunks[0]) {
+    if (!first.compared || first.waiting > 0 || first.range.to === null) return;
+    add(table.kept, first.tally);
+    table.resumeFrom = first.range.to;
+    table.chunks.shift();
+  }
+}
+
 function fresh(pair: Pair, nowMs: number): TableSweep {
   return {
+    ...emptyTally(),
     pair,
     status: 'running',
     estimatedRows: 0n,
-    chunksDone: 0,
-    chunksDiffering: 0,
-    oldRows: 0n,
-    newRows: 0n,
-    suspects: 0,
     waiting: 0,
-    drift: 0,
+    chunks: [],
+    kept: emptyTally(),
     startedAtMs: nowMs,
     startedAtUs: 0n,
     endedAtMs: null,
@@ -349,15 +397,19 @@ function fresh(pair: Pair, nowMs: number): TableSweep {
 }
 
 function restore(pair: Pair, stored: StoredSweepTable): TableSweep {
-  return {
-    ...fresh(pair, stored.startedAtMs),
-    status: stored.status,
+  const kept: Tally = {
     chunksDone: stored.chunksDone,
     chunksDiffering: stored.chunksDiffering,
     oldRows: BigInt(stored.rows.old),
     newRows: BigInt(stored.rows.new),
     suspects: stored.suspects,
     drift: stored.drift,
+  };
+  return {
+    ...fresh(pair, stored.startedAtMs),
+    ...kept,
+    kept,
+    status: stored.status === 'settling' ? 'running' : stored.status,
     startedAtUs: stored.startedAtUs,
     endedAtMs: stored.endedAtMs,
     resumeFrom: stored.resumeFrom,
@@ -375,6 +427,11 @@ function describe(sweep: RunningSweep, strategyReason: string): Sweep {
   };
 }
 
+function tallyJson(tally: Tally): Pick<SweepTableProgress, 'chunksDone' | 'chunksDiffering' | 'rows' | 'suspects' | 'drift'> {
+  const { chunksDone, chunksDiffering, oldRows, newRows, suspects, drift } = tally;
+  return { chunksDone, chunksDiffering, rows: { old: oldRows.toString(), new: newRows.toString() }, suspects, drift };
+}
+
 function describeTable(table: TableSweep, strategyReason: string): SweepTableProgress {
   const over = table.status === 'done' || table.status === 'settling';
   const estimated = Number(table.estimatedRows);
@@ -385,11 +442,7 @@ function describeTable(table: TableSweep, strategyReason: string): SweepTablePro
     strategy: 'portable',
     strategyReason,
     progressRatio: ratio,
-    chunksDone: table.chunksDone,
-    chunksDiffering: table.chunksDiffering,
-    rows: { old: table.oldRows.toString(), new: table.newRows.toString() },
-    suspects: table.suspects,
-    drift: table.drift,
+    ...tallyJson(table),
     startedAtMs: table.startedAtMs,
     endedAtMs: table.endedAtMs,
     error: table.error,

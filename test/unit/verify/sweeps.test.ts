@@ -1,0 +1,185 @@
+import { describe, expect, it } from 'vitest';
+import { ClockSkew } from '../../../src/domain/clock-skew.ts';
+import { LockstepError } from '../../../src/domain/errors.ts';
+import { Sampler } from '../../../src/domain/samples.ts';
+import { DriftBook } from '../../../src/verify/drift-book.ts';
+import { PendingChecks, type CheckEnd } from '../../../src/verify/pending-checks.ts';
+import { Proofs } from '../../../src/verify/proofs.ts';
+import { Sweeps } from '../../../src/verify/sweeps.ts';
+import { MemoryDatabase } from './memory/memory-database.ts';
+import { MemoryState, MemoryStore } from './memory/memory-store.ts';
+import { CountingMetrics, hasher, textPair } from './memory/samples.ts';
+import { VirtualClock } from './memory/virtual-clock.ts';
+
+const CHUNK_ROWS = 4;
+
+class Bench {
+  readonly clock = new VirtualClock();
+  readonly pair = textPair('public.items', ['id', 'value']);
+  readonly old = new MemoryDatabase({ side: 'old', clock: this.clock });
+  readonly new = new MemoryDatabase({ side: 'new', clock: this.clock });
+  readonly pending = new PendingChecks([this.pair]);
+  readonly metrics = new CountingMetrics();
+  readonly proofs = new Proofs([this.pair.id]);
+  readonly book = new DriftBook([this.pair], { sampler: new Sampler('full', hasher, ''), metrics: this.metrics, makeId: () => 'd' });
+  readonly state = new MemoryState();
+  readonly stop = new AbortController();
+  readonly suspected: string[] = [];
+  recheckMs = 10;
+
+  constructor(old: Record<string, string>, neu: Record<string, string>) {
+    for (const row of Object.entries(old)) this.old.put(this.pair, row);
+    for (const row of Object.entries(neu)) this.new.put(this.pair, row);
+  }
+
+  async sweeps(concurrency = 1): Promise<Sweeps> {
+    const store = new MemoryStore(this.state);
+    await store.restore();
+    return new Sweeps({
+      pairs: [this.pair],
+      sides: { old: this.old, new: this.new },
+      primarySide: 'old',
+      pending: this.pending,
+      book: this.book,
+      proofs: this.proofs,
+      skew: { old: new ClockSkew(), new: new ClockSkew() },
+      store,
+      metrics: this.metrics,
+      clock: this.clock,
+      chunkRows: CHUNK_ROWS,
+      concurrency,
+      maxRowsPerSecond: 0,
+      makeId: () => 's1',
+      strategyReason: '',
+    });
+  }
+
+  /** Settles checks as the recheck would, until the signal aborts. */
+  async recheck(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.clock.sleep(this.recheckMs, signal);
+      for (const check of this.pending.take(this.pair.id, this.clock.nowMs(), 100)) {
+        const [left, right] = [this.old, this.new].map((side) => side.rows.get(check.id)?.row);
+        this.suspected.push(check.id);
+        const end: CheckEnd =
+          left?.join() === right?.join() ? { kind: 'match', present: left !== undefined } : { kind: 'drift', onPrimary: left !== undefined, onReplica: right !== undefined };
+        this.pending.settle(check, end);
+      }
+    }
+  }
+
+  async run(concurrency = 1): Promise<ReturnType<Sweeps['progressOf']>> {
+    const sweeps = await this.sweeps(concurrency);
+    const started = sweeps.start([this.pair.id], this.stop.signal);
+    const recheck = this.recheck(this.stop.signal);
+    await this.clock.until((started as NonNullable<typeof started>).done);
+    this.stop.abort();
+    await recheck;
+    return sweeps.progressOf(this.pair.id);
+  }
+}
+
+function rows(count: number, change: Record<string, string | null> = {}): Record<string, string> {
+  const all: Record<string, string> = {};
+  for (let index = 0; index < count; index++) all[`k${String(index).padStart(5, '0')}`] = 'v';
+  for (const [key, value] of Object.entries(change)) {
+    if (value === null) delete all[key];
+    else all[key] = value;
+  }
+  return all;
+}
+
+describe('a sweep', () => {
+  it.each([
+    ['equal sides', rows(10), rows(10), []],
+    ['a missing row at a chunk edge', rows(10), rows(10, { k00004: null }), ['k00004']],
+    ['an extra row before the first and after the last', rows(10), rows(10, { a: 'x', z: 'x' }), ['a', 'z']],
+    ['an extra row just before an edge', rows(10), rows(10, { k000035: 'x' }), ['k000035']],
+    ['different rows on both sides of an edge', rows(10), rows(10, { k00003: 'w', k00004: 'w' }), ['k00003', 'k00004']],
+    ['nothing on either side', {}, {}, []],
+    ['nothing on old', {}, rows(5), Object.keys(rows(5))],
+    ['nothing on new', rows(5), {}, Object.keys(rows(5))],
+    ['two rows with their values swapped', rows(4, { k00000: 'a', k00001: 'b' }), rows(4, { k00000: 'b', k00001: 'a' }), ['k00000', 'k00001']],
+  ])('finds %s and counts exactly', async (_name, old, neu, expected) => {
+    const bench = new Bench(old, neu);
+    const progress = await bench.run();
+    expect(bench.suspected.sort()).toEqual(expected);
+    expect(progress).toMatchObject({
+      status: 'done',
+      drift: expected.length,
+      suspects: expected.length,
+      rows: { old: String(Object.keys(old).length), new: String(Object.keys(neu).length) },
+    });
+    expect(bench.proofs.get(bench.pair.id)).toMatchObject({ oldRows: BigInt(Object.keys(old).length), newRows: BigInt(Object.keys(neu).length) });
+  });
+
+  it('splits ranges that are too large to compare row by row', async () => {
+    const bench = new Bench({}, rows(9_000));
+    bench.old.put(bench.pair, ['k08999', 'w']);
+    const progress = await bench.run();
+    expect(bench.suspected).toHaveLength(9_000);
+    expect(progress?.rows).toEqual({ old: '1', new: '9000' });
+  });
+
+  it('counts exactly when questions fail half-way', async () => {
+    const bench = new Bench(rows(30, { k00002: 'w', k00011: null }), rows(30, { k00020: 'w' }));
+    let asked = 0;
+    bench.old.trouble = bench.new.trouble = (question): void => {
+      if (question !== 'estimateRows' && ++asked % 3 === 0) throw new LockstepError('gone', 'the server went away', { retry: 'retry' });
+    };
+    const progress = await bench.run(2);
+    expect(progress).toMatchObject({ status: 'done', suspects: 3, drift: 3, rows: { old: '29', new: '30' } });
+  });
+
+  it('fails with the reason when the trouble does not end, and leaves no chunk running', async () => {
+    const bench = new Bench(rows(30), rows(30));
+    bench.new.trouble = (): void => {
+      throw new LockstepError('bad_value', 'a value cannot be read', { retry: 'final' });
+    };
+    const progress = await bench.run(2);
+    expect(progress).toMatchObject({ status: 'failed', error: 'a value cannot be read' });
+    expect(bench.proofs.get(bench.pair.id).provenSinceUs).toBeNull();
+  });
+
+  it.each([1, 2, 3])('goes on after a stop, loses no suspect and counts exactly (%i at once)', async (concurrency) => {
+    let midway = 0;
+    for (let stopMs = 0; stopMs < 40_000; stopMs += 1_700) {
+      const old = rows(40, { k00003: 'w', k00017: 'w', k00039: null });
+      const neu = rows(40, { k00004: null, k00030: null });
+      const first = new Bench(old, neu);
+      let steps = 0;
+      first.recheckMs = 900;
+      const slow = (database: MemoryDatabase): void => {
+        const digest = database.digest.bind(database);
+        database.digest = async (...asked) => {
+          await first.clock.sleep(500 * (1 + (steps++ % 4)), asked[2]);
+          return digest(...asked);
+        };
+      };
+      slow(first.old);
+      slow(first.new);
+      const sweeps = await first.sweeps(concurrency);
+      const stop = new AbortController();
+      const started = sweeps.start([first.pair.id], stop.signal);
+      const recheck = first.recheck(stop.signal);
+      await first.clock.pass(stopMs);
+      stop.abort();
+      await first.clock.until(Promise.all([started?.done, recheck]));
+      // Nothing of the first life's checks is left: it died before a checkpoint.
+      const second = new Bench(old, neu);
+      for (const [id, sweep] of first.state.sweeps) {
+        second.state.sweeps.set(id, sweep);
+        if (sweep.status === 'running' && sweep.tables[0]?.resumeFrom !== null) midway++;
+      }
+      const resumed = await second.sweeps(concurrency);
+      const again = second.recheck(second.stop.signal);
+      await second.clock.until(resumed.resume(second.stop.signal));
+      second.stop.abort();
+      await again;
+      if (stopMs === 0 || first.state.sweeps.get('s1')?.status === 'running') {
+        expect(resumed.progressOf(second.pair.id)).toMatchObject({ status: 'done', suspects: 5, drift: 5, rows: { old: '39', new: '38' } });
+      }
+    }
+    expect(midway).toBeGreaterThan(2);
+  });
+});
