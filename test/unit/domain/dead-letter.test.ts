@@ -5,7 +5,7 @@ import { deadLetterId, deadLetterPlace } from '../../../src/domain/dead-letter.t
 describe('the id of a dead letter', () => {
   it('names its place, whatever the topic', () => {
     const place = fc.record({
-      topic: fc.string({ minLength: 1, unit: 'binary' }).filter((topic) => !topic.includes('\u0000')),
+      topic: fc.string({ minLength: 1, unit: fc.constantFrom(':', '0', '7', '.', 'a', '\n', 'é', '\u{1f600}') }),
       partition: fc.integer({ min: 0, max: 2_147_483_647 }),
       offset: fc.bigInt({ min: 0n, max: 18_446_744_073_709_551_615n }).map(String),
     });
