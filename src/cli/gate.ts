@@ -77,10 +77,14 @@ Examples:
           return;
         }
       } catch (error) {
+        if (context.signal.aborted) break;
         if (!(error instanceof LockstepError) || error.retry === 'final' || left() <= 0) throw error;
       }
-      await sleep(Math.max(0, Math.min(POLL_MS, left())), undefined, { signal: context.signal });
+      await sleep(Math.max(0, Math.min(POLL_MS, left())), undefined, { signal: context.signal }).catch(() => undefined);
+      if (context.signal.aborted) break;
     }
+    context.stderr.write('interrupted: nothing is known\n');
+    finish(3);
   });
 }
 

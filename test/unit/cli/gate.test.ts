@@ -83,6 +83,15 @@ describe('gate', () => {
     expect(await run(['gate', '--url', url, '--wait', '50ms'])).toMatchObject({ code: 1 });
   });
 
+  test('interrupted while it waits: nothing is known', async () => {
+    const stop = new AbortController();
+    const url = await service((_request, response) => {
+      response.end(answer('unknown'));
+      setImmediate(() => stop.abort());
+    });
+    expect(await run(['gate', '--url', url, '--wait', '1h'], {}, { signal: stop.signal })).toEqual({ code: 3, stdout: '', stderr: 'interrupted: nothing is known\n' });
+  });
+
   test('a service that is not there', async () => {
     const { code, stdout, stderr } = await run(['gate', '--url', 'http://127.0.0.1:9']);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
