@@ -160,7 +160,8 @@ export class Rechecker {
     if (check.versions.length === 0) return true;
     const found = read.rows.get(check.id);
     const row = found?.row ?? null;
-    const verdict = judgeRead(hasher, check.versions, check.base, row, hashImage(hasher, row), (version) => this.newestApplied(check, version, evidence));
+    const replicaHash = hashImage(hasher, row);
+    const verdict = judgeRead(hasher, check.versions, check.base, row, replicaHash, (version) => this.newestApplied(check, version, evidence));
     if (check.attempts === 0 && check.lastMissUs === null) firstLook.looked(check.pair.id, verdict.kind !== 'differs');
     switch (verdict.kind) {
       case 'match':
@@ -184,10 +185,13 @@ export class Rechecker {
         metrics.check(check.pair.id, 'inconclusive');
         return false;
       case 'returned':
+        // What it shows now is what it had before whatever it shows next.
+        if (check.base === undefined) check.base = replicaHash;
         check.attempts++;
         metrics.check(check.pair.id, 'inconclusive');
         return false;
       case 'differs':
+        if (check.base === undefined) check.base = replicaHash;
         check.lastMissUs = sentUs;
         if (this.newestApplied(check, check.versions.at(-1) as Version, evidence)) return true;
         check.attempts++;
