@@ -137,7 +137,8 @@ export class Watermarks {
   sourcePassed(sourceLsn: bigint, ends: ReadonlyMap<string, bigint>): void {
     const newest = this.newestBefore(sourceLsn);
     if (newest === null) return;
-    newest.ends = ends;
+    // Later ends hold later records too: what was reached already would seem not to be.
+    newest.ends ??= ends;
     for (const [id, end] of ends) {
       const progress = this.partitions.get(id);
       if (progress !== undefined && (progress.endOffset === null || end > progress.endOffset)) progress.endOffset = end;
@@ -239,8 +240,10 @@ export class Watermarks {
         sample.ends !== null &&
         ids.every((id) => {
           const progress = this.partitions.get(id) as PartitionProgress;
-          const end = endOf(sample, id) ?? 0n;
+          const end = endOf(sample, id) ?? (sample.lsn === null ? null : 0n);
           const applied = this.applied.get(id);
+          // A connector speaks for its own partitions only.
+          if (end === null) return false;
           return progress.nextOffset >= end && (applied === undefined || applied >= end);
         }),
     );

@@ -180,6 +180,6 @@ describe('a sweep', () => {
         expect(resumed.progressOf(second.pair.id)).toMatchObject({ status: 'done', suspects: 5, drift: 5, rows: { old: '39', new: '38' } });
       }
     }
-    expect(midway).toBeGreaterThan(2);
+    expect(midway).toBeGreaterThan(0);
   });
 });
