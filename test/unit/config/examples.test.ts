@@ -12,8 +12,8 @@ afterAll(() => folder.remove());
 const env = {
   NEW_URL: 'postgres://lockstep@new.internal/app',
   POSTGRES_PASSWORD: 'postgres',
-  LOCKSTEP_READ_TOKEN: 'read',
-  LOCKSTEP_OPERATE_TOKEN: 'operate',
+  LOCKSTEP_HTTP__TOKENS__READ: 'read',
+  LOCKSTEP_HTTP__TOKENS__OPERATE: 'operate',
 };
 folder.write('secrets/old', 'pw\n');
 folder.write('secrets/new', 'pw\n');
