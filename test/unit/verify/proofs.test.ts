@@ -30,3 +30,55 @@ describe('a discharged dead letter', () => {
     expect(proofs.get('a').deadLetters).toBe(0);
   });
 });
+
+describe('verified-through', () => {
+  const facts = { consumedThroughUs: 100n, oldestUnsettledUs: null, snapshotInProgress: false };
+
+  it('stands until a sweep is over, and where a sweep is owed', () => {
+    const proofs = new Proofs(['a']);
+    proofs.advance('a', facts);
+    expect(proofs.get('a')).toMatchObject({ verifiedThroughUs: null, heldBy: 'no sweep has finished yet' });
+    proofs.sweepEnded('a', { ...SWEEP, startedAtUs: 50n });
+    proofs.oweSweep('a', 60n);
+    proofs.sweepEnded('a', { ...SWEEP, startedAtUs: 55n });
+    proofs.advance('a', facts);
+    expect(proofs.get('a').verifiedThroughUs).toBeNull();
+    proofs.sweepEnded('a', { ...SWEEP, startedAtUs: 61n });
+    proofs.advance('a', facts);
+    expect(proofs.get('a')).toMatchObject({ verifiedThroughUs: 100n, heldBy: null });
+  });
+
+  it('goes as far as the stream and the oldest unsettled change, and never back', () => {
+    const proofs = new Proofs(['a']);
+    proofs.sweepEnded('a', { ...SWEEP, startedAtUs: 10n });
+    const through = (consumedThroughUs: bigint | null, oldestUnsettledUs: bigint | null, snapshotInProgress = false): bigint | null => {
+      proofs.advance('a', { consumedThroughUs, oldestUnsettledUs, snapshotInProgress });
+      return proofs.get('a').verifiedThroughUs;
+    };
+    expect(through(null, null)).toBeNull();
+    expect(through(100n, 70n)).toBe(70n);
+    expect(through(100n, 50n)).toBe(70n);
+    expect(through(100n, 150n)).toBe(100n);
+    expect(through(90n, null)).toBe(100n);
+    expect(through(200n, null, true)).toBe(100n);
+    expect(proofs.drainChanges().tables.map((table) => table.verifiedThroughUs)).toEqual([100n]);
+    expect(proofs.drainChanges().tables).toEqual([]);
+  });
+
+  it('is written again after a write that failed', () => {
+    const proofs = new Proofs(['a', 'b']);
+    proofs.oweSweep('b', 5n);
+    proofs.drainChanges().undo();
+    expect(proofs.drainChanges().tables.map(({ table, sweepOwedSinceUs }) => [table, sweepOwedSinceUs])).toEqual([['b', 5n]]);
+  });
+
+  it('calls a sweep clean once its drift is gone', () => {
+    const proofs = new Proofs(['a']);
+    proofs.driftGone('a');
+    expect(proofs.get('a').lastCleanSweepMs).toBeNull();
+    proofs.sweepEnded('a', { ...SWEEP, clean: false });
+    expect(proofs.get('a').lastCleanSweepMs).toBeNull();
+    proofs.driftGone('a');
+    expect(proofs.get('a').lastCleanSweepMs).toBe(SWEEP.endedAtMs);
+  });
+});
