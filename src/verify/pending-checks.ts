@@ -32,6 +32,10 @@ export interface Check {
   base: RowHash | undefined;
   /** A sweep or a caller saw a difference: settled only by the confirm step. */
   suspected: boolean;
+  /** When that was, on the host's clock. */
+  suspectedAtMs: number;
+  /** It was while a read was under way, which therefore says nothing about it. */
+  suspectedWhileBusy: boolean;
   suspicion: Suspicion | null;
   seenDrift: SeenDrift | null;
   attempts: number;
@@ -67,7 +71,7 @@ export class PendingChecks {
   private total = 0;
   /** Versions beyond the first of each check: hot keys hold many. */
   private extraVersions = 0;
-  private wake: (() => void) | null = null;
+  private wake: ((dueMs: number) => void) | null = null;
 
   constructor(pairs: readonly Pair[]) {
     for (const pair of pairs) this.tables.set(pair.id, { pair, byKey: new Map(), queue: new DueQueue() });
@@ -78,8 +82,8 @@ export class PendingChecks {
     return this.total + this.extraVersions;
   }
 
-  /** Called when a check may have become due earlier than the recheck loop expects. */
-  onWake(wake: () => void): void {
+  /** Called with the due time of each check that is scheduled. */
+  onWake(wake: (dueMs: number) => void): void {
     this.wake = wake;
   }
 
@@ -118,6 +122,8 @@ export class PendingChecks {
     const existing = this.get(pair.id, keyId(key));
     const check = existing ?? this.insert(this.fresh(pair, key, origin, nowMs, []), nowMs);
     check.suspected = true;
+    check.suspectedAtMs = nowMs;
+    check.suspectedWhileBusy = check.busy;
     if (waiter !== null) check.waiters = [...check.waiters, waiter];
     this.dirty.add(check);
     return check;
@@ -144,7 +150,7 @@ export class PendingChecks {
   schedule(check: Check, dueMs: number): void {
     check.dueMs = dueMs;
     this.table(check.pair.id).queue.push(check, dueMs);
-    this.wake?.();
+    this.wake?.(dueMs);
   }
 
   /** Gives a check the versions that are still unsettled. */
@@ -152,6 +158,16 @@ export class PendingChecks {
     this.extraVersions += extra(versions) - extra(check.versions);
     check.versions = versions;
     this.dirty.add(check);
+  }
+
+  /** What was suspected is found in order; the check goes on with the changes that are unsettled. */
+  clearSuspicion(check: Check, present: boolean): void {
+    const { waiters } = check;
+    check.suspected = false;
+    check.suspicion = null;
+    check.waiters = [];
+    this.dirty.add(check);
+    for (const waiter of waiters) waiter({ kind: 'match', present });
   }
 
   /** Ends a check and tells those who wait for it. */
@@ -191,6 +207,7 @@ export class PendingChecks {
       const check = next.item;
       if (check.busy || check.dueMs !== next.dueMs || byKey.get(check.id) !== check) continue;
       check.busy = true;
+      check.suspectedWhileBusy = false;
       taken.push(check);
     }
     return taken;
@@ -245,6 +262,8 @@ export class PendingChecks {
       versions,
       base: undefined,
       suspected: false,
+      suspectedAtMs: nowMs,
+      suspectedWhileBusy: false,
       suspicion: null,
       seenDrift: null,
       attempts: 0,

@@ -75,10 +75,14 @@ export class Rechecker {
   /** Commit time of the newest change seen applied, by table. */
   private readonly appliedChangeUs = new Map<string, bigint>();
   private wakeUp: (() => void) | null = null;
+  /** The loop sleeps until then and could take more; null while it could not. */
+  private sleepsUntilMs: number | null = null;
 
   constructor(parts: RecheckerParts) {
     this.parts = parts;
-    parts.pending.onWake(() => this.wakeUp?.());
+    parts.pending.onWake((dueMs) => {
+      if (this.sleepsUntilMs !== null && dueMs < this.sleepsUntilMs) this.wakeUp?.();
+    });
   }
 
   /** Commit time of the newest change of a table that was seen on the replica, µs; null before the first. */
@@ -110,6 +114,7 @@ export class Rechecker {
       }
       const next = pending.nextDueMs();
       const wait = running.size >= concurrency || next === null ? IDLE_WAIT_MS : Math.min(IDLE_WAIT_MS, Math.max(1, next - nowMs));
+      this.sleepsUntilMs = running.size >= concurrency ? null : nowMs + wait;
       await this.waitFor(wait, signal);
     }
     await Promise.all(running);
@@ -166,6 +171,7 @@ export class Rechecker {
     switch (verdict.kind) {
       case 'match':
         this.sawApplied(check, verdict.version, found);
+        this.clearSuspicion(check, verdict.version);
         if (check.suspected) {
           pending.setVersions(check, []);
           check.base = verdict.version.hash;
@@ -178,6 +184,7 @@ export class Rechecker {
         return true;
       case 'older':
         this.sawApplied(check, verdict.version, found);
+        this.clearSuspicion(check, verdict.version);
         pending.setVersions(check, verdict.remaining);
         check.base = verdict.version.hash;
         check.attempts = 0;
@@ -200,6 +207,17 @@ export class Rechecker {
     }
   }
 
+  /**
+   * A replica that shows a change made after a sweep saw a difference was equal then: without this, a key
+   * that changes faster than it can be confirmed would keep the sweep from ending.
+   */
+  private clearSuspicion(check: Check, shown: Version): void {
+    if (!check.suspected) return;
+    const { skew, primary, pending } = this.parts;
+    const sinceUs = BigInt(Math.ceil(check.suspectedAtMs)) * 1000n + (skew[primary.side].best()?.boundUs ?? 0n);
+    if (this.hostUs(shown.committedAtUs) > sinceUs) pending.clearSuspicion(check, shown.hash !== null);
+  }
+
   /** The confirm step: primary, replica, primary again. */
   private async confirm(pair: Pair, checks: readonly Check[], signal: AbortSignal): Promise<void> {
     const { pending, metrics, clock, book, hasher } = this.parts;
@@ -217,6 +235,7 @@ export class Rechecker {
       const verdict = judgeConfirm(hasher, versions, check.suspicion, read, facts);
       switch (verdict.kind) {
         case 'match':
+          if (check.suspectedWhileBusy) break;
           if (changed) {
             check.suspected = false;
             pending.setVersions(
