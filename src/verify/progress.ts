@@ -93,6 +93,8 @@ function least(positions: readonly (bigint | null)[]): bigint | null {
 export class Progress {
   private readonly parts: ProgressParts;
   private slotLostAtMs: number | null = null;
+  /** The oldest unsettled change of each table, and since when it has been the oldest. */
+  private readonly oldest = new Map<string, { committedAtUs: bigint; sinceMs: number }>();
   private readonly targets = new Map<string, { end: bigint; sinceMs: number }>();
   private subscriptionSlots: readonly string[] = [];
   private received: ReceivedPosition[] = [];
@@ -270,7 +272,7 @@ export class Progress {
         oldestUnsettledUs,
         snapshotInProgress,
       });
-      if (oldestUnsettledUs !== null && this.sinkStands(pair.id, oldestUnsettledUs)) standing.push(pair.id);
+      if (this.sinkStands(pair.id, oldestUnsettledUs)) standing.push(pair.id);
     }
     const { health } = this.parts;
     if (snapshot) health.raise('snapshot_in_progress', "the connector's initial snapshot is in progress");
@@ -290,13 +292,16 @@ export class Progress {
     return oldest;
   }
 
-  /** Whether the oldest change waits beyond the budget and nothing as new was seen applied. */
-  private sinkStands(table: string, oldestUs: bigint): boolean {
-    const { clock, skew, primary, lagBudgetMs } = this.parts;
+  /** Whether the same change has been the oldest beyond the budget and nothing as new was seen applied: a late sink moves on, a stopped one does not. */
+  private sinkStands(table: string, oldestUs: bigint | null): boolean {
+    const nowMs = this.parts.clock.nowMs();
+    const known = this.oldest.get(table);
+    if (oldestUs === null) this.oldest.delete(table);
+    else if (known?.committedAtUs !== oldestUs) this.oldest.set(table, { committedAtUs: oldestUs, sinceMs: nowMs });
+    if (oldestUs === null || known?.committedAtUs !== oldestUs) return false;
     const applied = this.parts.newestAppliedUs(table);
     if (applied !== null && applied >= oldestUs) return false;
-    const ageUs = clock.nowUs() + (skew[primary.side].best()?.offsetUs ?? 0n) - oldestUs;
-    return ageUs > BigInt(Math.max(lagBudgetMs, SINK_GRACE_MS)) * 1000n;
+    return nowMs - known.sinceMs > Math.max(this.parts.lagBudgetMs, SINK_GRACE_MS);
   }
 
   /** A consumer is behind when it takes long to reach an end that it has seen: under load there is always a newer one. */
