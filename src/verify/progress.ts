@@ -208,7 +208,8 @@ export class Progress {
       this.slotLostAtMs ??= clock.nowMs();
       if (clock.nowMs() - this.slotLostAtMs >= SLOT_GRACE_MS) this.reportSlot(candidates);
     }
-    const confirmed = least((active.length > 0 ? active : candidates).map((slot) => slot.confirmedFlushLsn));
+    // A slot without a reader says nothing: before its snapshot is copied, an idle primary's would seem to be at the log's end.
+    const confirmed = least(active.map((slot) => slot.confirmedFlushLsn));
     const handedOver = await this.handedOver(active, signal);
     if (confirmed === null || handedOver === null) return confirmed ?? handedOver;
     return handedOver > confirmed ? handedOver : confirmed;

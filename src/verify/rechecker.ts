@@ -1,3 +1,4 @@
+import { LockstepError } from '../domain/errors.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
 import type { LagWindow } from '../domain/lag-window.ts';
@@ -129,19 +130,9 @@ export class Rechecker {
 
   /** One look at a batch of keys of one table. */
   private async round(pair: Pair, checks: readonly Check[], signal: AbortSignal): Promise<void> {
-    const { replica, pending, clock, health } = this.parts;
+    const { pending, clock, health } = this.parts;
     try {
-      const evidence = this.evidence(pair);
-      const sentUs = clock.nowUs();
-      const read = await this.readRows(
-        replica,
-        pair,
-        checks.map((check) => check.key),
-        signal,
-      );
-      const toConfirm: Check[] = [];
-      for (const check of checks) if (this.judgeReplica(check, read, evidence, sentUs)) toConfirm.push(check);
-      if (toConfirm.length > 0) await this.confirm(pair, toConfirm, signal);
+      await this.judge(pair, checks, signal);
     } catch (error) {
       if (!signal.aborted) health.failed(error);
       for (const check of checks) check.attempts++;
@@ -152,6 +143,24 @@ export class Rechecker {
         check.busy = false;
         if (pending.get(pair.id, check.id) === check) pending.schedule(check, nowMs + this.retryMs(check));
       }
+    }
+  }
+
+  /** Reads and judges a batch; a row that no retry makes readable is parted from the others, which must not wait for it. */
+  private async judge(pair: Pair, checks: readonly Check[], signal: AbortSignal): Promise<void> {
+    try {
+      const evidence = this.evidence(pair);
+      const sentUs = this.parts.clock.nowUs();
+      const keys = checks.map((check) => check.key);
+      const read = await this.readRows(this.parts.replica, pair, keys, signal);
+      const toConfirm: Check[] = [];
+      for (const check of checks) if (this.judgeReplica(check, read, evidence, sentUs)) toConfirm.push(check);
+      if (toConfirm.length > 0) await this.confirm(pair, toConfirm, signal);
+    } catch (error) {
+      const unreadable = error instanceof LockstepError && error.code === 'bad_value';
+      if (!unreadable || checks.length === 1) throw error;
+      const half = Math.ceil(checks.length / 2);
+      for (const part of [checks.slice(0, half), checks.slice(half)]) await this.judge(pair, part, signal);
     }
   }
 

@@ -1,4 +1,5 @@
-import type { Pair } from '../domain/pair.ts';
+import { LockstepError } from '../domain/errors.ts';
+import { qualifiedName, tableOn, type Pair, type Side } from '../domain/pair.ts';
 import { keyId, type RowKey } from '../domain/row.ts';
 import type { Database, Digest, KeyRange } from './ports.ts';
 
@@ -74,8 +75,17 @@ export async function* locate(
     const part = { from, to: middle ?? range.to };
     yield* locate(sides, pair, part, await digestBoth(sides, pair, part, signal), signal);
     if (middle === null) return;
+    if (from !== null && keyId(from) === keyId(middle)) throw notUnique(larger === sides.old ? 'old' : 'new', pair);
     from = middle;
   }
+}
+
+/** Rows that share a key cannot be told apart, and one of them would stand for all. */
+function notUnique(side: Side, pair: Pair): LockstepError {
+  return new LockstepError('key_not_unique', `${side} has several rows with the same key in ${qualifiedName(tableOn(pair, side))}`, {
+    about: { side, table: pair.id },
+    hint: 'make the key unique there, or name another with `key:`',
+  });
 }
 
 /** Row digests of both sides against each other; null where the range has grown past what is read at once. */
@@ -87,6 +97,8 @@ async function compareRows(sides: Sides, pair: Pair, range: KeyRange, signal: Ab
   ]);
   if (oldRows.length >= limit || newRows.length >= limit) return null;
   const unseen = new Map(newRows.map((row) => [keyId(row.key), row]));
+  if (unseen.size < newRows.length) throw notUnique('new', pair);
+  if (new Set(oldRows.map((row) => keyId(row.key))).size < oldRows.length) throw notUnique('old', pair);
   const suspects: RowKey[] = [];
   let equalRows = 0n;
   for (const row of oldRows) {

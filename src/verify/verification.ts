@@ -178,7 +178,10 @@ export class Verification {
   }
 
   ignoreDrift(id: string, reason: string): Drift | null {
-    return this.parts.book.ignore(id, reason, this.parts.clock.nowMs());
+    const { book, proofs, clock } = this.parts;
+    const drift = book.ignore(id, reason, clock.nowMs());
+    if (drift !== null && book.openCount(drift.table) === 0) proofs.driftGone(drift.table);
+    return drift;
   }
 
   /** Somebody discharged a dead letter of this table, recorded at `atMs`: it keeps the gate from passing no more. */
