@@ -206,6 +206,17 @@ describe('check', () => {
     expect(await check.ended).toEqual({ code: 3, stdout: '', stderr: 'interrupted: nothing is known\n' });
   });
 
+  it('does not say that tables agree whose key is not unique on new', async () => {
+    await pair.new.query(`ALTER TABLE accounts DROP CONSTRAINT accounts_pkey; INSERT INTO accounts VALUES ('Z', 'x')`);
+    try {
+      const ended = await lockstep(['check', '-c', configure(), '--format', 'json']);
+      const verdict = (JSON.parse(ended.stdout) as { verdict: string }).verdict;
+      expect({ code: ended.code, verdict }).toEqual({ code: 3, verdict: 'unknown' });
+    } finally {
+      await pair.new.query('TRUNCATE accounts; ALTER TABLE accounts ADD PRIMARY KEY (code)');
+    }
+  });
+
   it('ends with 3 and says why when a row never comes to rest', async () => {
     await pair.new.query('DELETE FROM payments WHERE id = 1');
     let stop = false;
