@@ -23,7 +23,7 @@ export default defineConfig({
           include: ['test/pipeline/**/*.test.ts'],
           testTimeout: 2 * SERVER_START_MS,
           hookTimeout: SERVER_START_MS,
-          maxWorkers: 1,
+          maxWorkers: 2,
           sequence: { groupOrder: 2 },
         },
       },

@@ -7,7 +7,7 @@ import { orderId, paymentId } from './schema.ts';
 
 /** Generous: what counts is that it happens, and what does not happen meanwhile. */
 const EVENTUALLY = { timeout: 90_000, interval: 200 };
-const LOAD_MS = 15_000;
+const LOAD_MS = 10_000;
 const TRANSACTIONS_PER_SECOND = 100;
 
 /** The main job on real servers: nothing false under load, every fault found and resolved, the bad days told apart. */
