@@ -44,6 +44,11 @@ export function hashImage(hasher: Hasher, image: RowImage | null): RowHash {
   return image === null ? null : hasher(encodeValues(image));
 }
 
+/** A row hash as reports and the state store have it: 16 hexadecimal digits. */
+export function hashText(hash: RowHash): string | null {
+  return hash === null ? null : hash.toString(16).padStart(16, '0');
+}
+
 /** Positions of the columns that `image` does not know. */
 export function unknownColumnsOf(image: RowImage | null): readonly number[] {
   if (image === null) return [];

@@ -1,6 +1,6 @@
 import { DRIFT_KINDS, type Drift, type DriftEvent, type DriftKind, type FoundBy } from '../domain/drift.ts';
 import type { Pair } from '../domain/pair.ts';
-import type { RowHash } from '../domain/recheck.ts';
+import { hashText, type RowHash } from '../domain/recheck.ts';
 import { differingColumns, keyId, type KeyId, type Row, type RowKey } from '../domain/row.ts';
 import type { Sampler } from '../domain/samples.ts';
 import type { Position } from '../domain/change.ts';
@@ -214,14 +214,14 @@ export class DriftBook {
       primaryRow !== null && replicaRow !== null ? differingColumns(primaryRow, replicaRow) : pair.columns.map((_, index) => index);
     const primary = this.sampler.row(pair, primaryRow, columns);
     const replica = this.sampler.row(pair, replicaRow, columns);
-    const hashes = [proven.primaryHash, proven.replicaHash].map((hash) => (hash === null ? null : hash.toString(16).padStart(16, '0')));
-    const [oldIndex, newIndex] = proven.primaryIsOld ? [0, 1] : [1, 0];
+    const primaryHash = hashText(proven.primaryHash);
+    const replicaHash = hashText(proven.replicaHash);
     return {
       columns: columns.map((index) => pair.columns[index]?.name ?? ''),
       old: proven.primaryIsOld ? primary : replica,
       new: proven.primaryIsOld ? replica : primary,
-      oldHash: hashes[oldIndex] ?? null,
-      newHash: hashes[newIndex] ?? null,
+      oldHash: proven.primaryIsOld ? primaryHash : replicaHash,
+      newHash: proven.primaryIsOld ? replicaHash : primaryHash,
     };
   }
 

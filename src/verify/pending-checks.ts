@@ -1,5 +1,5 @@
 import type { Pair } from '../domain/pair.ts';
-import { addVersion, type RowHash, type Suspicion, type Version } from '../domain/recheck.ts';
+import { addVersion, hashText, type RowHash, type Suspicion, type Version } from '../domain/recheck.ts';
 import { keyId, type KeyId, type RowKey } from '../domain/row.ts';
 import { DueQueue } from './due-queue.ts';
 import type { StoredCheck } from './ports.ts';
@@ -308,7 +308,7 @@ function toStored(check: Check): StoredCheck {
     versions: check.versions.map((version) => ({
       committedAtUs: version.committedAtUs,
       lsn: version.lsn,
-      hash: version.hash === null ? null : version.hash.toString(16).padStart(16, '0'),
+      hash: hashText(version.hash),
       unknownColumns: version.unknownColumns,
       position: version.position,
     })),

@@ -4,6 +4,7 @@ import type { ClockSkew } from '../domain/clock-skew.ts';
 import type { LagWindow } from '../domain/lag-window.ts';
 import {
   hashImage,
+  hashText,
   judgeConfirm,
   judgeRead,
   differenceKind,
@@ -380,8 +381,10 @@ export class Rechecker {
     for (const booked of due) {
       const read = reads(booked.id);
       if (read.primaryBefore !== read.primaryAfter) continue;
+      // A row that the primary has changed since is in flight again: its event's check says what has become of it.
+      const primaryHash = this.parts.primary.side === 'old' ? booked.drift.oldHash : booked.drift.newHash;
       if (read.primaryBefore === read.replica) this.resolve(pair, booked.id, nowMs);
-      else {
+      else if (hashText(read.primaryBefore) === primaryHash) {
         const kind = differenceKind(read, { isEarlierVersion: (hash) => this.parts.history.has(pair.id, booked.id, hash) });
         book.refresh(booked, { ...this.rows(read), pair, key: booked.key, kind }, nowMs);
       }
