@@ -102,7 +102,7 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
   return {
     source,
     offsets,
-    slotName: null,
+    slotName: events.slot,
     connectorOf: (topic) => connectors.get(topic) ?? topic,
     topicsOf: (connector) => new Set([...connectors].filter(([, name]) => name === connector).map(([topic]) => topic)),
     ordered: false,

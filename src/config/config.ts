@@ -29,6 +29,8 @@ export interface KafkaEvents {
   readonly group: string;
   /** Consumer group of the sink that applies the changes to new; null: found by the topics it reads. */
   readonly sinkGroup: string | null;
+  /** Replication slot on the primary that feeds the topics; null: the only one there. */
+  readonly slot: string | null;
   readonly ssl: KafkaSsl;
   readonly sasl: KafkaSasl | null;
   readonly registry: { readonly url: string; readonly username: string | null; readonly password: string | null } | null;

@@ -87,6 +87,7 @@ function printedEvents(config: Config): Unprinted {
       brokers: [...events.brokers],
       group: events.group,
       sink_group: events.sinkGroup,
+      slot: events.slot,
       ssl: typeof ssl === 'boolean' ? ssl : { ca_file: secret(ssl.ca), cert_file: secret(ssl.cert), key_file: secret(ssl.key) },
       sasl: sasl === null ? null : { mechanism: sasl.mechanism, username: sasl.username, password: REDACTED },
       registry:

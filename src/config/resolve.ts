@@ -144,6 +144,7 @@ class Resolver {
       brokers: kafka.brokers,
       group: kafka.group ?? `lockstep-${document.migration}`,
       sinkGroup: kafka.sink_group ?? null,
+      slot: kafka.slot ?? null,
       ssl: this.#ssl(kafka.ssl, [...path, 'ssl']),
       sasl: sasl === undefined ? null : { mechanism: sasl.mechanism, username: sasl.username, password: saslPassword ?? '' },
       registry:

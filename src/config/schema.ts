@@ -128,6 +128,9 @@ const kafka = section(
     sink_group: Type.Optional(
       text('Consumer group of the sink that applies the changes to new.', { [DEFAULT_NOTE]: 'found by the topics it reads' }),
     ),
+    slot: Type.Optional(
+      text('Replication slot on the primary that feeds the topics.', { [DEFAULT_NOTE]: 'the only logical slot there' }),
+    ),
     ssl: Type.Optional(
       booleanOr(
         section({

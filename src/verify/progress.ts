@@ -18,6 +18,8 @@ const SKEW_SAMPLE_MS = 2_000;
 const ADVANCE_MS = 250;
 /** A slot may be without its reader for this long, e.g. while a connector restarts its task. */
 const SLOT_GRACE_MS = 3_000;
+/** A connector that sends heartbeats may be without one for this long. */
+const HEARTBEATS_GRACE_MS = 15_000;
 /** A change may be in flight for at least this long before the sink is said to stand. */
 const SINK_GRACE_MS = 5_000;
 /**
@@ -99,6 +101,7 @@ export class Progress {
   private subscriptionSlots: readonly string[] = [];
   private received: ReceivedPosition[] = [];
   private readers = '';
+  private heartbeats = { sum: -1n, atMs: 0 };
   private readonly connectors = new Map<string, ConnectorProgress>();
 
   constructor(parts: ProgressParts) {
@@ -200,7 +203,12 @@ export class Progress {
       slotName === null ? !this.subscriptionSlots.includes(slot.name) : slot.name === slotName,
     );
     const active = candidates.filter((slot) => slot.active);
-    if (active.length > 0) {
+    const heartbeats = await this.parts.offsets.heartbeatEnds(signal);
+    // Of several slots the source's is not known: another's progress must not pass for its own.
+    const certain = slotName !== null || candidates.length === 1;
+    if (active.length > 0 && !certain && this.heartbeatsStand(heartbeats)) {
+      health.raise('source_connector_stopped', 'the source connector sends no heartbeats any more');
+    } else if (active.length > 0) {
       this.slotLostAtMs = null;
       health.clear('source_connector_stopped');
       health.clear('source_slot_missing');
@@ -209,20 +217,27 @@ export class Progress {
       if (clock.nowMs() - this.slotLostAtMs >= SLOT_GRACE_MS) this.reportSlot(candidates);
     }
     // A slot without a reader says nothing: before its snapshot is copied, an idle primary's would seem to be at the log's end.
-    const confirmed = least(active.map((slot) => slot.confirmedFlushLsn));
-    const handedOver = await this.handedOver(active, signal);
+    const confirmed = certain ? least(active.map((slot) => slot.confirmedFlushLsn)) : null;
+    const handedOver = certain || heartbeats.size > 0 ? this.handedOver(active, heartbeats) : null;
     if (confirmed === null || handedOver === null) return confirmed ?? handedOver;
     return handedOver > confirmed ? handedOver : confirmed;
   }
 
-  private async handedOver(active: readonly ReplicationSlot[], signal: AbortSignal): Promise<bigint | null> {
-    const { clock, offsets, settleMs } = this.parts;
+  /** Whether connectors that send heartbeats have sent none for a while. */
+  private heartbeatsStand(heartbeats: ReadonlyMap<string, bigint>): boolean {
+    const nowMs = this.parts.clock.nowMs();
+    const sum = [...heartbeats.values()].reduce((total, end) => total + end, 0n);
+    if (this.heartbeats.sum !== sum) this.heartbeats = { sum, atMs: nowMs };
+    return heartbeats.size > 0 && nowMs - this.heartbeats.atMs >= HEARTBEATS_GRACE_MS;
+  }
+
+  private handedOver(active: readonly ReplicationSlot[], heartbeats: ReadonlyMap<string, bigint>): bigint | null {
+    const { clock, settleMs } = this.parts;
     const readers = active.map((slot) => slot.readerPid).join();
     if (readers !== this.readers) this.received = [];
     this.readers = readers;
     const lsn = least(active.map((slot) => slot.receivedLsn));
     if (lsn === null) return null;
-    const heartbeats = await offsets.heartbeatEnds(signal);
     const nowMs = clock.nowMs();
     const done = this.received.findLastIndex((position) =>
       heartbeats.size === 0

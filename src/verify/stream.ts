@@ -22,9 +22,9 @@ export interface StreamParts {
   readonly history: VersionHistory;
   readonly watermarks: Watermarks;
   readonly skew: Readonly<Record<Side, ClockSkew>>;
-  /** Told of each change of the primary: what its connector has reached speaks for other partitions too. */
   /** Told of each record that could not be decoded. */
   readonly onDeadLetter?: (record: Undecodable) => void;
+  /** Told of each change of the primary: what its connector has reached speaks for other partitions too. */
   readonly onPrimaryChange: (topic: string, committedAtUs: bigint) => void;
   readonly firstLook: FirstLook;
   readonly metrics: VerifyMetrics;

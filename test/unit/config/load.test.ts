@@ -67,6 +67,7 @@ events:
     brokers: [localhost:9092]
     group: lockstep-payments
     sink_group: connect-sink
+    slot: debezium
     ssl: { ca_file: ca.pem, cert_file: cert.pem, key_file: key.pem }
     sasl: { mechanism: scram-sha-512, username: u, password_file: secrets/p }
     registry: { url: "http://registry:8081" }
@@ -104,6 +105,7 @@ tables:
       brokers: ['localhost:9092'],
       group: 'lockstep-payments',
       sinkGroup: 'connect-sink',
+      slot: 'debezium',
       ssl: { ca: 'CA\n', cert: 'CERT\n', key: 'KEY\n' },
       sasl: { mechanism: 'scram-sha-512', username: 'u', password: 'kafka-pw' },
       registry: { url: 'http://registry:8081', username: null, password: null },
