@@ -1,4 +1,4 @@
-import type { NoChange, RowChange, SourceBatch, StreamPartition, TableTruncated, Undecodable } from '../domain/change.ts';
+import type { RowChange, SourceBatch, StreamPartition, TableTruncated, Undecodable } from '../domain/change.ts';
 import { partitionId } from '../domain/change.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
 import type { Pair, Side } from '../domain/pair.ts';
@@ -104,7 +104,7 @@ export class Stream implements SourceListener {
           this.onUndecodable(record);
           break;
         case 'none':
-          this.onNoChange(record);
+          // Heartbeats, tombstones and the like: the batch's offset is all they move.
           break;
       }
     }
@@ -226,10 +226,6 @@ export class Stream implements SourceListener {
     });
     proofs.deadLetter(record.pair.id, this.primaryNowUs());
     this.parts.onDeadLetter?.(record);
-  }
-
-  private onNoChange(_record: NoChange): void {
-    // Heartbeats, tombstones and the like: the batch's offset is all they move.
   }
 
   private primaryNowUs(): bigint {

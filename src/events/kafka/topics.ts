@@ -1,3 +1,4 @@
+import { editDistance } from '../../domain/edit-distance.ts';
 import { LockstepError } from '../../domain/errors.ts';
 import { qualifiedName } from '../../domain/pair.ts';
 import type { Side, TableName } from '../../domain/pair.ts';
@@ -109,17 +110,4 @@ export function nearestName(name: string, candidates: readonly string[]): string
     }
   }
   return best;
-}
-
-function editDistance(left: string, right: string): number {
-  let previous = Array.from({ length: right.length + 1 }, (_, index) => index);
-  for (let row = 1; row <= left.length; row++) {
-    const current = [row];
-    for (let column = 1; column <= right.length; column++) {
-      const substitution = (previous[column - 1] as number) + (left[row - 1] === right[column - 1] ? 0 : 1);
-      current.push(Math.min(substitution, (previous[column] as number) + 1, (current[column - 1] as number) + 1));
-    }
-    previous = current;
-  }
-  return previous[right.length] as number;
 }
