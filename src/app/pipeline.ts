@@ -53,7 +53,7 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
   const { config, paired, clock, logger, consume } = options;
   const client = createKafkaClient({
     brokers: events.brokers,
-    ssl: typeof events.ssl === 'boolean' ? events.ssl : tlsOf(events.ssl),
+    ssl: events.ssl,
     ...(events.sasl === null ? {} : { sasl: events.sasl }),
     // What comes of it is told as a finding or an error; the client's own words, one for each attempt, only explain.
     log: (_level, message, details) => logger.debug({ ...details }, `kafka: ${message}`),
@@ -122,14 +122,6 @@ function connectorName(topic: string, table: string): string {
 function givenTopic(pair: Pair, side: Side): { given?: string } {
   const given = pair.topic[side];
   return given === undefined ? {} : { given };
-}
-
-function tlsOf(ssl: Exclude<KafkaEvents['ssl'], boolean>): { ca?: string; cert?: string; key?: string } {
-  return {
-    ...(ssl.ca === null ? {} : { ca: ssl.ca }),
-    ...(ssl.cert === null ? {} : { cert: ssl.cert }),
-    ...(ssl.key === null ? {} : { key: ssl.key }),
-  };
 }
 
 function openPostgres(options: PipelineOptions, events: PostgresEvents): Pipeline {
