@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
 import type { ColumnDescription, Pair, PairColumn, SqlType } from '../../../../src/domain/pair.ts';
 import type { ValueClassName } from '../../../../src/domain/values/names.ts';
 import type { KafkaRecord } from '../../../../src/events/debezium/decoder.ts';
@@ -109,15 +110,34 @@ export function pairOf(table: string, prefix: string, side: 'old' | 'new' = 'old
   return makePair(table, definition.columns, definition.key, { [side]: `${prefix}.public.${table}` });
 }
 
+/** A captured message as its line has it. */
+interface CapturedLine {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: string;
+  readonly key: string | null;
+  readonly value: string | null;
+  readonly headers: readonly { readonly key: string; readonly value: string | null }[];
+}
+
+export interface CapturedRecord extends KafkaRecord {
+  readonly headers: Readonly<Record<string, Buffer>>;
+}
+
+/** Text of a file beside the captured messages, unpacked. */
+export function fixtureText(file: string): string {
+  return gunzipSync(readFileSync(new URL(`../../../fixtures/debezium/${file}.gz`, import.meta.url))).toString('utf8');
+}
+
 /** Captured messages: one a line, bytes as base64. */
-export function fixture(name: string): KafkaRecord[] {
-  const file = new URL(`../../../fixtures/debezium/${name}.jsonl`, import.meta.url);
+export function fixture(name: string): CapturedRecord[] {
   const bytes = (text: string | null): Buffer | null => (text === null ? null : Buffer.from(text, 'base64'));
-  return readFileSync(file, 'utf8')
+  return fixtureText(`${name}.jsonl`)
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => {
-      const message = JSON.parse(line) as { topic: string; partition: number; offset: string; key: string | null; value: string | null };
-      return { ...message, key: bytes(message.key), value: bytes(message.value) };
+      const { topic, partition, offset, key, value, headers } = JSON.parse(line) as CapturedLine;
+      const named = headers.map((header) => [header.key, bytes(header.value) ?? Buffer.alloc(0)] as const);
+      return { topic, partition, offset, key: bytes(key), value: bytes(value), headers: Object.fromEntries(named) };
     });
 }
