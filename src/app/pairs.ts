@@ -1,9 +1,10 @@
 import type { Config, TableConfig } from '../config/config.ts';
 import { PostgresDatabase } from '../databases/postgres/database.ts';
 import { LockstepError } from '../domain/errors.ts';
-import { qualifiedName, type Pair, type Side, type TableDescription } from '../domain/pair.ts';
+import { qualifiedName, type Pair, type Side, type SqlType, type TableDescription } from '../domain/pair.ts';
 import type { Clock } from '../verify/ports.ts';
-import { makePair, type ColumnPairRules } from '../domain/pairing.ts';
+import { makePair, type PairRules } from '../domain/pairing.ts';
+import type { ColumnPairRules } from '../domain/pairing-rules.ts';
 
 const NEVER = new AbortController().signal;
 
@@ -45,7 +46,7 @@ export async function pairDatabases(
       if (old === null) problems.push(`old has no table ${qualifiedName(table.old)}: check \`tables[].old\``);
       if (neu === null) problems.push(`new has no table ${qualifiedName(table.new)}: check \`tables[].new\``);
       if (old === null || neu === null) continue;
-      const made = makePair(rulesOf(table), old, neu);
+      const made = makePair(await rulesOf(table, databases, problems), old, neu);
       switch (made.kind) {
         case 'pair':
           problems.push(...(await unreadable(databases, made.pair)));
@@ -82,10 +83,23 @@ async function unreadable(databases: PairedDatabases['databases'], pair: Pair): 
   return (await Promise.all([read('old'), read('new')])).flat();
 }
 
-function rulesOf(table: TableConfig): Parameters<typeof makePair>[0] {
+/** Makes the rules of one pair; expressions get their types from the databases. Problems are told, all of them. */
+async function rulesOf(table: TableConfig, databases: PairedDatabases['databases'], problems: string[]): Promise<PairRules> {
   const columns: Record<string, ColumnPairRules> = {};
   for (const [name, rule] of table.columns) {
-    columns[name] = { ignore: rule.ignore, sensitive: rule.sensitive, ...(rule.new === null ? {} : { new: rule.new }) };
+    const sqlTypes = rule.sql === null || rule.ignore ? null : await expressionTypes(table, name, rule.sql, databases, problems);
+    columns[name] = {
+      ignore: rule.ignore,
+      sensitive: rule.sensitive,
+      foldCase: rule.case === 'insensitive',
+      trim: rule.trim,
+      asText: rule.as === 'text',
+      ...(rule.new === null ? {} : { new: rule.new }),
+      ...(rule.precision === null ? {} : { precision: rule.precision }),
+      ...(rule.tolerance === null ? {} : { tolerance: String(rule.tolerance) }),
+      ...(rule.zone === null ? {} : { zone: rule.zone }),
+      ...(rule.sql === null || sqlTypes === null ? {} : { sql: rule.sql, sqlTypes }),
+    };
   }
   return {
     old: table.old,
@@ -95,4 +109,25 @@ function rulesOf(table: TableConfig): Parameters<typeof makePair>[0] {
     topic: table.topic,
     ...(table.key === null ? {} : { key: table.key }),
   };
+}
+
+/** Types of both sides' expressions; null where a database refuses one. */
+async function expressionTypes(
+  table: TableConfig,
+  column: string,
+  sql: Readonly<Record<Side, string>>,
+  databases: PairedDatabases['databases'],
+  problems: string[],
+): Promise<Readonly<Record<Side, SqlType>> | null> {
+  const describe = async (side: Side): Promise<SqlType | null> => {
+    try {
+      return await databases[side].describeExpression(table[side], sql[side]);
+    } catch (error) {
+      if (!(error instanceof LockstepError) || error.retry === 'retry') throw error;
+      problems.push(`${qualifiedName(table.old)}: column "${column}": sql.${side}: ${error.message}`);
+      return null;
+    }
+  };
+  const [old, neu] = await Promise.all([describe('old'), describe('new')]);
+  return old === null || neu === null ? null : { old, new: neu };
 }

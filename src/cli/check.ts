@@ -2,7 +2,6 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { Config, DigestStrategy } from '../config/config.ts';
 import { nearest } from '../config/problems.ts';
-import { requireSupportedRules } from '../config/requirements.ts';
 import { parseTableName } from '../config/table-name.ts';
 import { LockstepError } from '../domain/errors.ts';
 import type { CheckOutcome } from '../domain/outcome.ts';
@@ -51,7 +50,6 @@ Examples:
     )
     .action(async (options: Options) => {
       const config = configOf(options, context);
-      requireSupportedRules(config);
       const tables = tablesOf(config, options.table ?? []);
       const logger = createLogger(config.log.level, context.stderr, context.env['LOCKSTEP_DEBUG'] === '1');
       const { runCheck } = await context.application();

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { requireStream, requireSupportedRules } from '../config/requirements.ts';
+import { requireStream } from '../config/requirements.ts';
 import type { CliContext, ExitCode } from './context.ts';
 import { createLogger } from './logger.ts';
 import { configOf, withConfigOptions } from './options.ts';
@@ -25,7 +25,6 @@ Examples:
     .action(async (options: ConfigOptions) => {
       const config = configOf(options, context);
       requireStream(config);
-      requireSupportedRules(config);
       const logger = createLogger(config.log.level, context.stderr, context.env['LOCKSTEP_DEBUG'] === '1');
       const { runService } = await context.application();
       await runService(config, {

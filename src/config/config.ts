@@ -50,12 +50,14 @@ export interface ColumnRules {
   /** Its name on new; null: as on old. */
   readonly new: string | null;
   readonly sensitive: boolean;
-  /** Rules that `unsupportedRules` refuses until they are built. */
   readonly sql: { readonly old: string; readonly new: string } | null;
   readonly precision: 's' | 'ms' | 'us' | null;
   readonly tolerance: number | null;
   readonly case: 'sensitive' | 'insensitive';
   readonly trim: boolean;
+  /** Time zone of the side that has none; null: UTC. */
+  readonly zone: string | null;
+  readonly as: 'value' | 'text';
 }
 
 export interface TableConfig {

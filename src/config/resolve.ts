@@ -211,6 +211,8 @@ class Resolver {
       tolerance: rules.tolerance ?? null,
       case: rules.case ?? 'sensitive',
       trim: rules.trim ?? false,
+      zone: rules.zone ?? null,
+      as: rules.as ?? 'value',
     };
   }
 

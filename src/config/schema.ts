@@ -286,20 +286,27 @@ const columnRules = section({
         old: text('SQL expression on old.', { examples: ['amount * 100'] }),
         new: text('SQL expression on new.', { examples: ['amount_minor'] }),
       },
-      { description: 'Compares expressions instead of the columns. Not supported yet.' },
+      { description: "Compares expressions over each side's own columns instead of the columns; functions outside pg_catalog need their schema." },
     ),
   ),
-  precision: Type.Optional(oneOf(['s', 'ms', 'us'], 'Compares times only this exactly. Not supported yet.')),
+  precision: Type.Optional(oneOf(['s', 'ms', 'us'], 'Times that differ by less than this unit are equal.')),
   tolerance: Type.Optional(
-    Type.Number({ minimum: 0, [EXPECTED]: 'a number of at least 0', description: 'Numbers this close are equal. Not supported yet.' }),
+    Type.Number({ minimum: 0, [EXPECTED]: 'a number of at least 0', description: 'Numbers that differ by no more than this are equal.', examples: [1e-9] }),
   ),
-  case: Type.Optional(
-    oneOf(['sensitive', 'insensitive'], 'Whether upper and lower case differ. `insensitive` is not supported yet.', {
-      default: 'sensitive',
+  case: Type.Optional(oneOf(['sensitive', 'insensitive'], 'Whether upper and lower case differ.', { default: 'sensitive' })),
+  trim: Type.Optional(
+    Type.Boolean({ [EXPECTED]: 'true or false', default: false, description: 'Ignores blanks, tabs and line ends at both ends of a text.' }),
+  ),
+  zone: Type.Optional(
+    text('The time zone in which a timestamp without time zone is read where the other side has one; a name that PostgreSQL knows.', {
+      [DEFAULT_NOTE]: 'UTC',
+      examples: ['Europe/Berlin'],
     }),
   ),
-  trim: Type.Optional(
-    Type.Boolean({ [EXPECTED]: 'true or false', default: false, description: 'Ignores blanks at the ends. Not supported yet.' }),
+  as: Type.Optional(
+    oneOf(['value', 'text'], 'Whether values are compared by what they mean, or by the text that the databases print: `json` as it was written.', {
+      default: 'value',
+    }),
   ),
 });
 

@@ -23,12 +23,32 @@ export interface SqlType {
   readonly scale: number | null;
   /** char(n), varchar(n), bit(n): n; null when unconstrained. */
   readonly length: number | null;
+  /** Of a range or multirange: the type of its bounds. */
+  readonly subtype?: SqlType;
+  /** Of a composite: its fields in order. */
+  readonly fields?: readonly { readonly name: string; readonly type: SqlType }[];
 }
 
 export interface ColumnDescription {
   readonly name: string;
   readonly type: SqlType;
   readonly nullable: boolean;
+  /** SQL that is compared in the column's place; `type` is then the expression's. No event carries its value. */
+  readonly expression?: string;
+}
+
+/** How far two values of a column may differ, and what of them counts. */
+export interface CompareRules {
+  /** Times that differ by less than this unit are equal. */
+  readonly precision?: 's' | 'ms' | 'us';
+  /** Numbers that differ by no more than this are equal; a canonical decimal, more than 0. */
+  readonly tolerance?: string;
+  /** Upper and lower case are one. */
+  readonly foldCase?: boolean;
+  /** White space at both ends does not count. */
+  readonly trim?: boolean;
+  /** Compared as the text that the database prints, whatever the types. */
+  readonly asText?: boolean;
 }
 
 export interface TableDescription {
@@ -48,6 +68,10 @@ export interface PairColumn {
   readonly old: ColumnDescription;
   readonly new: ColumnDescription;
   readonly valueClass: ValueClassName;
+  /** Of arrays: the class in which their elements are compared. */
+  readonly elementClass?: ValueClassName;
+  /** Absent: values are equal where their canonical forms are. */
+  readonly rules?: CompareRules;
   /** Never shown, whatever `samples.values` says. */
   readonly sensitive: boolean;
 }

@@ -1,6 +1,8 @@
 import type { ColumnDescription, Pair, PairColumn, TableDescription, TableName } from './pair.ts';
 import { qualifiedName } from './pair.ts';
-import { chooseClass } from './values/choose.ts';
+import type { ColumnPairRules } from './pairing-rules.ts';
+import { applyRules, changesEquality, comparedColumn, inZone } from './pairing-rules.ts';
+import { chooseClass, isPlainText, isUnknownType } from './values/choose.ts';
 
 /** What configuration says about one pair; columns and key by old's column names. */
 export interface PairRules {
@@ -12,13 +14,6 @@ export interface PairRules {
   readonly topic?: Pair['topic'];
 }
 
-export interface ColumnPairRules {
-  readonly ignore?: boolean;
-  /** Its name on new. */
-  readonly new?: string;
-  readonly sensitive?: boolean;
-}
-
 export type PairResult =
   | { readonly kind: 'pair'; readonly pair: Pair; /** What is worth knowing and no obstacle. */ readonly findings: readonly string[] }
   | { readonly kind: 'problems'; /** Each says what, where and what to do. */ readonly problems: readonly string[] };
@@ -27,8 +22,13 @@ export type PairResult =
  * Types whose equality is not the equality of their canonical forms, or that have none at all:
  * rows cannot be looked up by them reliably.
  */
-const NO_KEY_CLASSES: ReadonlySet<string> = new Set(['json', 'array', 'interval', 'float4', 'float8', 'timetz', 'money']);
-const OPAQUE_KEY_BASES: ReadonlySet<string> = new Set(['inet', 'cidr', 'macaddr', 'macaddr8', 'pg_lsn']);
+const NO_KEY_CLASSES: ReadonlySet<string> = new Set([
+  'json', 'array', 'interval', 'float4', 'float8', 'float', 'timetz', 'money', 'geometric', 'text_search', 'xml', 'hstore', 'vector', 'range', 'composite',
+]);
+const OPAQUE_KEY_BASES: ReadonlySet<string> = new Set(['macaddr', 'macaddr8', 'pg_lsn']);
+
+/** Types whose keys a text column can hold: each value has but one spelling there, and sorts by it. */
+const SPELT_KEY_BASES: ReadonlySet<string> = new Set(['int2', 'int4', 'int8', 'uuid']);
 
 /** Makes a pair of two described tables and their rules, or says everything that stands in the way. */
 export function makePair(rules: PairRules, old: TableDescription, neu: TableDescription): PairResult {
@@ -49,11 +49,13 @@ export function makePair(rules: PairRules, old: TableDescription, neu: TableDesc
   for (const column of old.columns) {
     const rule = columnRules.get(column.name);
     const newColumnName = rule?.new ?? column.name;
-    const counterpart = newColumns.get(newColumnName);
+    const found = newColumns.get(newColumnName);
     if (rule?.ignore === true) {
-      if (counterpart !== undefined) taken.set(newColumnName, column.name);
+      if (found !== undefined) taken.set(newColumnName, column.name);
       continue;
     }
+    // An expression needs no column of that name.
+    const counterpart = found ?? (rule?.sql === undefined ? undefined : { ...column, name: newColumnName });
     if (counterpart === undefined) {
       problems.push(`${table}: column "${column.name}" has no counterpart "${newColumnName}" in ${newName} on new; name it with columns.${column.name}.new, or set columns.${column.name}.ignore: true`);
       continue;
@@ -64,24 +66,16 @@ export function makePair(rules: PairRules, old: TableDescription, neu: TableDesc
       continue;
     }
     taken.set(newColumnName, column.name);
-    const choice = chooseClass(column.type, counterpart.type);
-    if (choice.kind === 'incompatible') {
-      problems.push(`${table}: column "${column.name}": ${choice.reason}; set columns.${column.name}.ignore: true to leave it out`);
-      continue;
-    }
-    columns.push({ name: column.name, old: column, new: counterpart, valueClass: choice.valueClass, sensitive: rule?.sensitive === true });
-    if (column.nullable !== counterpart.nullable) {
-      findings.push(`${table}: column "${column.name}" ${column.nullable ? 'may be NULL on old and not on new' : 'may be NULL on new and not on old'}`);
-    }
-    if (column.type.formatted !== counterpart.type.formatted) {
-      findings.push(`${table}: column "${column.name}" is ${column.type.formatted} on old and ${counterpart.type.formatted} on new, compared as ${choice.valueClass}`);
-    }
+    const compared = compareColumns(column, counterpart, rule ?? {});
+    for (const problem of compared.problems) problems.push(`${table}: column "${column.name}": ${problem}`);
+    for (const finding of compared.findings) findings.push(`${table}: column "${column.name}" ${finding}`);
+    if (compared.column !== null) columns.push(compared.column);
   }
   for (const column of neu.columns) {
     if (!taken.has(column.name)) findings.push(`${table}: column "${column.name}" of ${newName} on new has no counterpart on old and is not compared`);
   }
 
-  const key = keyPositions({ table, asked: rules.key, old, columns, oldColumns, problems });
+  const key = keyPositions({ table, asked: rules.key, rules: columnRules, old, columns, oldColumns, problems });
   checkUniqueOnNew(table, key, columns, neu, findings);
   if (problems.length > 0) return { kind: 'problems', problems };
   return {
@@ -91,16 +85,61 @@ export function makePair(rules: PairRules, old: TableDescription, neu: TableDesc
   };
 }
 
+interface ComparedColumns {
+  readonly column: PairColumn | null;
+  readonly problems: readonly string[];
+  /** Each goes on after the column's name. */
+  readonly findings: readonly string[];
+}
+
+/** Two columns and their rules, joined: the class in which they are compared, or what stands in the way. */
+function compareColumns(column: ColumnDescription, counterpart: ColumnDescription, rule: ColumnPairRules): ComparedColumns {
+  const findings: string[] = [];
+  let old = comparedColumn(column, rule, 'old');
+  let neu = comparedColumn(counterpart, rule, 'new');
+  const choice = rule.asText === true ? ({ kind: 'class', valueClass: 'text' } as const) : chooseClass(old.type, neu.type);
+  if (choice.kind === 'incompatible') {
+    return { column: null, findings, problems: [`${choice.reason}; compare expressions with columns.${column.name}.sql, or set columns.${column.name}.ignore: true to leave it out`] };
+  }
+  const { rules, problems } = applyRules(rule, choice.valueClass, old.type, neu.type);
+  const note = 'note' in choice ? choice.note : undefined;
+  if (old.nullable !== neu.nullable) findings.push(old.nullable ? 'may be NULL on old and not on new' : 'may be NULL on new and not on old');
+  if (old.type.formatted !== neu.type.formatted) {
+    const assumed = note === undefined ? '' : rule.zone === undefined ? `: ${note}` : `: the side without a time zone is taken as ${rule.zone}`;
+    findings.push(`is ${old.type.formatted} on old and ${neu.type.formatted} on new, compared as ${choice.valueClass}${assumed}`);
+  } else if (rule.asText !== true && isUnknownType(old.type)) {
+    findings.push(`has the type ${old.type.formatted}, which is not known: it is compared as the text that the database prints`);
+  }
+  if (rule.zone !== undefined) {
+    old = inZone(old, rule.zone);
+    neu = inZone(neu, rule.zone);
+  }
+  return {
+    problems: problems.map((problem) => `${problem}; take it out of columns.${column.name}`),
+    findings,
+    column: {
+      name: column.name,
+      old,
+      new: neu,
+      valueClass: choice.valueClass,
+      ...('elementClass' in choice && choice.elementClass !== undefined ? { elementClass: choice.elementClass } : {}),
+      ...(rules === null ? {} : { rules }),
+      sensitive: rule.sensitive === true,
+    },
+  };
+}
+
 interface KeyContext {
   readonly table: string;
   readonly asked: readonly string[] | undefined;
+  readonly rules: ReadonlyMap<string, ColumnPairRules>;
   readonly old: TableDescription;
   readonly columns: readonly PairColumn[];
   readonly oldColumns: ReadonlyMap<string, ColumnDescription>;
   readonly problems: string[];
 }
 
-function keyPositions({ table, asked, old, columns, oldColumns, problems }: KeyContext): number[] {
+function keyPositions({ table, asked, rules, old, columns, oldColumns, problems }: KeyContext): number[] {
   const names = asked !== undefined && asked.length > 0 ? asked : old.primaryKey;
   if (names.length === 0) {
     problems.push(`${table}: ${qualifiedName(old.table)} on old has no primary key; name unique columns with key: [...]`);
@@ -121,6 +160,10 @@ function keyPositions({ table, asked, old, columns, oldColumns, problems }: KeyC
       problems.push(`${table}: key names column "${name}" twice`);
       continue;
     }
+    if (changesEquality(rules.get(name) ?? {})) {
+      problems.push(`${table}: key column "${name}" has rules that change what is equal; a key is compared as it is, so take them out of columns.${name} or choose another key: [...]`);
+      continue;
+    }
     if (!canBeKey(column)) {
       problems.push(`${table}: key column "${name}" is ${column.old.type.formatted} on old and ${column.new.type.formatted} on new; rows cannot be looked up by it, choose another key: [...]`);
       continue;
@@ -136,7 +179,10 @@ function canBeKey(column: PairColumn): boolean {
   if (column.valueClass === 'opaque_text') return column.old.type.kind === 'base' && OPAQUE_KEY_BASES.has(column.old.type.base);
   const bases = [column.old.type.base, column.new.type.base];
   if (column.valueClass === 'padded_text') return bases.every((base) => base === 'bpchar');
-  if (column.valueClass === 'boolean' || column.valueClass === 'bits') return bases[0] === bases[1];
+  // citext finds a key in any case, and would answer with another one than was asked for.
+  if (bases.includes('citext')) return false;
+  if (isPlainText(column.old.type) !== isPlainText(column.new.type)) return column.valueClass === 'text' || bases.some((base) => SPELT_KEY_BASES.has(base));
+  if (column.valueClass === 'boolean' || column.valueClass === 'bits' || column.valueClass === 'network') return bases[0] === bases[1];
   return true;
 }
 

@@ -1,4 +1,5 @@
 import type { Pair } from './pair.ts';
+import { isApproximate, nearEnough } from './values/approximate.ts';
 
 /** A value in canonical form; null is SQL NULL. */
 export type CanonicalValue = string | null;
@@ -58,4 +59,19 @@ export function differingColumns(left: Row, right: Row): number[] {
     if (left[index] !== right[index]) differing.push(index);
   }
   return differing;
+}
+
+/** Whether some columns of `pair` are equal by nearness, so that rows must be compared with each other and not by their hashes. */
+export function comparesByNearness(pair: Pair): boolean {
+  return pair.columns.some((column) => isApproximate(column.rules));
+}
+
+/** `row` with each value that is near enough to the one in `reference` replaced by that: what is left differs. */
+export function alignedTo(pair: Pair, reference: Row, row: Row): Row {
+  return row.map((value, index) => {
+    const column = pair.columns[index];
+    const other = reference[index];
+    if (column === undefined || value === null || other === null || other === undefined || value === other) return value;
+    return isApproximate(column.rules) && nearEnough(column, other, value) ? other : value;
+  });
 }

@@ -14,7 +14,7 @@ import {
   type RowHash,
   type Version,
 } from '../domain/recheck.ts';
-import type { Row, RowKey } from '../domain/row.ts';
+import { alignedTo, comparesByNearness, type Row, type RowKey } from '../domain/row.ts';
 import type { PipelineEvidence, Watermarks } from '../domain/watermarks.ts';
 import type { BookedDrift, DriftBook } from './drift-book.ts';
 import { UNVERIFIABLE_ROUNDS, type Check, type PendingChecks } from './pending-checks.ts';
@@ -323,15 +323,21 @@ export class Rechecker {
     const before = await this.readRows(primary, pair, keys, signal);
     const middle = await this.readRows(replica, pair, keys, signal);
     const after = await this.readRows(primary, pair, keys, signal);
-    const hashOf = (read: RowsRead, id: string): RowHash => hashImage(hasher, read.rows.get(id)?.row ?? null);
-    return (id) => ({
-      primaryBefore: hashOf(before, id),
-      replica: hashOf(middle, id),
-      primaryAfter: hashOf(after, id),
-      primaryRow: before.rows.get(id)?.row ?? null,
-      replicaRow: middle.rows.get(id)?.row ?? null,
-      rereadAtUs: after.readAtUs,
-    });
+    const nearness = comparesByNearness(pair);
+    const rowOf = (read: RowsRead, id: string): Row | null => read.rows.get(id)?.row ?? null;
+    return (id) => {
+      const primaryRow = rowOf(before, id);
+      const read = rowOf(middle, id);
+      const replicaRow = nearness && primaryRow !== null && read !== null ? alignedTo(pair, primaryRow, read) : read;
+      return {
+        primaryBefore: hashImage(hasher, primaryRow),
+        replica: hashImage(hasher, replicaRow),
+        primaryAfter: hashImage(hasher, rowOf(after, id)),
+        primaryRow,
+        replicaRow,
+        rereadAtUs: after.readAtUs,
+      };
+    };
   }
 
   private async readRows(database: Database, pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<RowsRead> {

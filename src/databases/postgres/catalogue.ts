@@ -1,7 +1,9 @@
 import { LockstepError } from '../../domain/errors.ts';
-import type { ColumnDescription, SqlType, TableDescription, TableName } from '../../domain/pair.ts';
+import type { SqlType, TableDescription, TableName } from '../../domain/pair.ts';
 import { qualifiedName } from '../../domain/pair.ts';
-import type { Sessions, TextRow } from './session.ts';
+import { ROW, quoteTable } from './key-sql.ts';
+import type { Sessions } from './session.ts';
+import { describeTypes } from './types.ts';
 
 const TABLE_SQL = `
 SELECT c.oid::text, c.relkind::text, c.relreplident::text, c.reltuples::bigint::text,
@@ -12,25 +14,10 @@ SELECT c.oid::text, c.relkind::text, c.relreplident::text, c.reltuples::bigint::
 FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
 WHERE s.nspname = $1 AND c.relname = $2`;
 
-/** Domains become what they are made of, arrays their elements, step by step. */
 const COLUMNS_SQL = `
-WITH RECURSIVE resolved(attnum, typid, typmod, is_array, depth) AS (
-  SELECT a.attnum, a.atttypid, a.atttypmod, false, 0
-  FROM pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
-  UNION ALL
-  SELECT r.attnum,
-    CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END,
-    CASE WHEN t.typtype = 'd' AND r.typmod = -1 THEN t.typtypmod ELSE r.typmod END,
-    r.is_array OR t.typtype <> 'd', r.depth + 1
-  FROM resolved r JOIN pg_type t ON t.oid = r.typid
-  WHERE t.typtype = 'd' OR (t.typcategory = 'A' AND t.typelem <> 0 AND t.typname NOT IN ('oidvector', 'int2vector'))
-)
-SELECT DISTINCT ON (r.attnum) a.attname::text, format_type(r.typid, r.typmod), t.typname::text, t.typtype::text,
-  r.is_array::text, r.typmod::text, (NOT a.attnotnull)::text
-FROM resolved r
-JOIN pg_type t ON t.oid = r.typid
-JOIN pg_attribute a ON a.attrelid = $1::oid AND a.attnum = r.attnum
-ORDER BY r.attnum, r.depth DESC`;
+SELECT a.attname::text, (NOT a.attnotnull)::text, a.atttypid::text, a.atttypmod::text
+FROM pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum`;
 
 const KEY_SEPARATOR = '\u001f';
 
@@ -38,7 +25,6 @@ const KEY_SEPARATOR = '\u001f';
 const TABLE_KINDS: ReadonlySet<string> = new Set(['r', 'p']);
 
 const REPLICA_IDENTITIES: Readonly<Record<string, TableDescription['replicaIdentity']>> = { d: 'default', f: 'full', i: 'index', n: 'nothing' };
-const TYPE_KINDS: Readonly<Record<string, SqlType['kind']>> = { b: 'base', e: 'enum', c: 'composite', r: 'range', m: 'multirange' };
 
 /** Describes a table from the catalogue; null where there is none of that name. @throws LockstepError `not_a_table` */
 export async function describeTable(sessions: Sessions, table: TableName, signal?: AbortSignal): Promise<TableDescription | null> {
@@ -53,53 +39,28 @@ export async function describeTable(sessions: Sessions, table: TableName, signal
     });
   }
   const columns = await sessions.query(COLUMNS_SQL, [oid ?? null], name, signal);
+  const types = await describeTypes(
+    sessions,
+    columns.map(([, , typeId, modifier]) => ({ typeId: Number(typeId), modifier: Number(modifier) })),
+    signal,
+  );
   return {
     table,
-    columns: columns.map(describeColumn),
+    columns: columns.map(([columnName, nullable], index) => ({
+      name: columnName ?? '',
+      nullable: nullable === 'true',
+      type: types[index] as SqlType,
+    })),
     primaryKey: key == null ? [] : key.split(KEY_SEPARATOR),
     replicaIdentity: REPLICA_IDENTITIES[identity ?? ''] ?? 'default',
     estimatedRows: BigInt(estimate ?? '-1'),
   };
 }
 
-function describeColumn(row: TextRow): ColumnDescription {
-  const [name, formatted, base, kind, isArray, typmod, nullable] = row;
-  const array = isArray === 'true';
-  return {
-    name: name ?? '',
-    nullable: nullable === 'true',
-    type: {
-      formatted: array ? `${formatted ?? ''}[]` : (formatted ?? ''),
-      base: base ?? '',
-      kind: TYPE_KINDS[kind ?? ''] ?? 'base',
-      array,
-      ...modifiers(base ?? '', Number(typmod ?? -1)),
-    },
-  };
-}
-
-const NONE = { precision: null, scale: null, length: null };
-
-/** What a type modifier means (numeric.c, timestamp.c, varchar.c, varbit.c of PostgreSQL). */
-export function modifiers(base: string, typmod: number): Pick<SqlType, 'precision' | 'scale' | 'length'> {
-  if (typmod < 0) return NONE;
-  switch (base) {
-    case 'numeric':
-      return { ...NONE, precision: ((typmod - 4) >> 16) & 0xffff, scale: (((typmod - 4) & 0x7ff) ^ 1024) - 1024 };
-    case 'time':
-    case 'timetz':
-    case 'timestamp':
-    case 'timestamptz':
-      return { ...NONE, precision: typmod };
-    case 'interval':
-      return { ...NONE, precision: (typmod & 0xffff) === 0xffff ? null : typmod & 0xffff };
-    case 'bpchar':
-    case 'varchar':
-      return { ...NONE, length: typmod - 4 };
-    case 'bit':
-    case 'varbit':
-      return { ...NONE, length: typmod };
-    default:
-      return NONE;
-  }
+/** The type of an SQL expression over a table's columns. @throws LockstepError where the database refuses the expression */
+export async function describeExpression(sessions: Sessions, table: TableName, expression: string, signal?: AbortSignal): Promise<SqlType> {
+  const [field] = await sessions.resultTypes(`SELECT (${expression}\n) FROM ${quoteTable(table)} AS ${ROW} LIMIT 0`, qualifiedName(table), signal);
+  const [type] = field === undefined ? [] : await describeTypes(sessions, [field], signal);
+  if (type === undefined) throw new LockstepError('query_failed', `${qualifiedName(table)} on ${sessions.side}: an expression has no type`);
+  return type;
 }

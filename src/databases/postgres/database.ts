@@ -1,12 +1,12 @@
 import { LockstepError } from '../../domain/errors.ts';
 import { withoutPageHeader } from '../../domain/log-position.ts';
-import type { Pair, PairColumn, Side, TableDescription, TableName } from '../../domain/pair.ts';
+import type { Pair, PairColumn, Side, SqlType, TableDescription, TableName } from '../../domain/pair.ts';
 import { columnOn, qualifiedName, tableOn } from '../../domain/pair.ts';
 import type { CanonicalValue, KeyId, RowKey } from '../../domain/row.ts';
 import { keyId } from '../../domain/row.ts';
-import { canonicalFromText } from '../../domain/values/classes.ts';
+import { valuesOf } from '../../domain/values/column-values.ts';
 import type { ClockSample, Database, Digest, KeyRange, LogProgress, RowDigest, RowRead, RowsRead } from '../../verify/ports.ts';
-import { describeTable } from './catalogue.ts';
+import { describeExpression, describeTable } from './catalogue.ts';
 import type { Statement } from './digest-sql.ts';
 import { digestStatement, keyAfterStatement, rowDigestsStatement } from './digest-sql.ts';
 import type { ByteOrdered } from './key-sql.ts';
@@ -51,6 +51,11 @@ export class PostgresDatabase implements Database {
   /** A table from the catalogue; null where there is none of that name. @throws LockstepError `not_a_table` */
   describeTable(table: TableName, signal?: AbortSignal): Promise<TableDescription | null> {
     return describeTable(this.sessions, table, signal);
+  }
+
+  /** The type of an expression over a table's columns. @throws LockstepError where the database refuses it */
+  describeExpression(table: TableName, expression: string, signal?: AbortSignal): Promise<SqlType> {
+    return describeExpression(this.sessions, table, expression, signal);
   }
 
   async serverVersion(signal?: AbortSignal): Promise<{ readonly text: string; readonly number: number }> {
@@ -206,7 +211,7 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 
   private canonical(pair: Pair, column: PairColumn, text: string): string {
     try {
-      return canonicalFromText(column.valueClass, columnOn(column, this.side).type, text);
+      return valuesOf(column, this.side).fromText(text);
     } catch (error) {
       if (!(error instanceof LockstepError)) throw error;
       throw new LockstepError(error.code, `${qualifiedName(tableOn(pair, this.side))} on ${this.side}, column "${columnOn(column, this.side).name}": ${error.message}`, {

@@ -1,6 +1,6 @@
 import type { Pair, Side } from '../../domain/pair.ts';
 import { columnOn } from '../../domain/pair.ts';
-import { digestSql } from '../../domain/values/classes.ts';
+import { valuesOf } from '../../domain/values/column-values.ts';
 import type { KeyRange } from '../../verify/ports.ts';
 import type { ByteOrdered } from './key-sql.ts';
 import { columnSql, keyColumns, rangeSql } from './key-sql.ts';
@@ -13,10 +13,7 @@ export interface Statement {
 /** The digest text of each compared column, as `c0`, `c1`, … */
 function valuesSql(pair: Pair, side: Side): string {
   return pair.columns
-    .map((column, index) => {
-      const { type } = columnOn(column, side);
-      return `${digestSql(column.valueClass, type, columnSql(columnOn(column, side)))} AS c${index}`;
-    })
+    .map((column, index) => `${valuesOf(column, side).digestSql(columnSql(columnOn(column, side)))} AS c${index}`)
     .join(', ');
 }
 

@@ -14,9 +14,9 @@ export function quoteTable(table: TableName): string {
   return `${quoteName(table.schema)}.${quoteName(table.name)}`;
 }
 
-/** A column of the compared table. */
+/** A column of the compared table, or the expression that is compared in its place. */
 export function columnSql(column: ColumnDescription): string {
-  return `${ROW}.${quoteName(column.name)}`;
+  return column.expression === undefined ? `${ROW}.${quoteName(column.name)}` : `(${column.expression}\n)`;
 }
 
 /** One key column on one side. */
@@ -75,9 +75,9 @@ export function canHold({ column }: KeyColumn, value: string): boolean {
 
 const TEXT_ORDER_BASES: ReadonlySet<string> = new Set(['text', 'varchar', 'bpchar', 'name', 'citext']);
 
-/** Whether two servers may sort the column's values differently. */
-export function sortsAsText({ column }: KeyColumn): boolean {
-  return isEnum(column) || TEXT_ORDER_BASES.has(column.type.base);
+/** Whether the two servers may sort the key's values differently: as text, or because one side holds them as text. */
+export function sortsAsText({ pairColumn }: KeyColumn): boolean {
+  return [pairColumn.old, pairColumn.new].some((column) => isEnum(column) || TEXT_ORDER_BASES.has(column.type.base));
 }
 
 /** Names of columns whose own order already is that of bytes. */

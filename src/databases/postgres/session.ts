@@ -106,6 +106,20 @@ export class Sessions {
 
   /** Runs one statement; `table` is for the error. Rejects with the signal's reason once it aborts. */
   async query(sql: string, parameters: readonly SqlParameter[], table: string | null, signal?: AbortSignal): Promise<TextRow[]> {
+    return (await this.ask(sql, parameters, table, signal)).rows;
+  }
+
+  /** The types of a statement's result columns. */
+  async resultTypes(sql: string, table: string | null, signal?: AbortSignal): Promise<{ readonly typeId: number; readonly modifier: number }[]> {
+    const { fields } = await this.ask(sql, [], table, signal);
+    return fields.map(({ dataTypeID, dataTypeModifier }) => ({ typeId: dataTypeID, modifier: dataTypeModifier }));
+  }
+
+  async close(): Promise<void> {
+    await this.pool.end();
+  }
+
+  private async ask(sql: string, parameters: readonly SqlParameter[], table: string | null, signal: AbortSignal | undefined): Promise<pg.QueryArrayResult<(string | null)[]>> {
     signal?.throwIfAborted();
     if (this.slots.pendingCount >= WAITING_MAX) {
       throw new LockstepError('database_busy', `${this.side}: ${WAITING_MAX} statements wait for a connection`, {
@@ -123,11 +137,7 @@ export class Sessions {
     }
   }
 
-  async close(): Promise<void> {
-    await this.pool.end();
-  }
-
-  private async run(sql: string, parameters: readonly SqlParameter[], signal: AbortSignal | undefined): Promise<TextRow[]> {
+  private async run(sql: string, parameters: readonly SqlParameter[], signal: AbortSignal | undefined): Promise<pg.QueryArrayResult<(string | null)[]>> {
     signal?.throwIfAborted();
     const client = await this.pool.connect();
     const pid = 'processID' in client && typeof client.processID === 'number' ? client.processID : null;
@@ -140,8 +150,7 @@ export class Sessions {
     };
     signal?.addEventListener('abort', abort, { once: true });
     try {
-      const result = await client.query<(string | null)[]>({ text: sql, values: [...parameters], rowMode: 'array' });
-      return result.rows;
+      return await client.query<(string | null)[]>({ text: sql, values: [...parameters], rowMode: 'array' });
     } catch (error) {
       if (!broken && !(error instanceof pg.DatabaseError && error.severity !== 'FATAL')) {
         broken = true;

@@ -1,6 +1,7 @@
 import type { ExactJson } from '../json.ts';
 import type { SqlType } from '../pair.ts';
 import { badValue } from './bad-value.ts';
+import { Loss } from './loss.ts';
 import type { FieldSchema } from './value-class.ts';
 
 /** One level of an array literal: elements (null is NULL) or arrays. */
@@ -94,13 +95,13 @@ export function canonicalArray(type: SqlType, text: string, element: (text: stri
   return (parsed.bounds === '' ? '' : `${parsed.bounds}=`) + printLevel(parsed.items, element);
 }
 
-/** The canonical form of an event's array; undefined as soon as one element is unknown. */
+/** The canonical form of an event's array; a loss as soon as one element is lost. */
 export function decodeArray(
   type: SqlType,
   encoded: Exclude<ExactJson, null>,
   schema: FieldSchema | null,
-  element: (encoded: Exclude<ExactJson, null>, schema: FieldSchema | null) => string | undefined,
-): string | undefined {
+  element: (encoded: Exclude<ExactJson, null>, schema: FieldSchema | null) => string | Loss,
+): string | Loss {
   if (!Array.isArray(encoded)) throw badValue(type, encoded, 'a JSON array');
   const items = encoded as readonly ExactJson[];
   const printed: string[] = [];
@@ -111,7 +112,7 @@ export function decodeArray(
     }
     const nested = Array.isArray(item);
     const text = nested ? decodeArray(type, item, schema?.items ?? null, element) : element(item, schema?.items ?? null);
-    if (text === undefined) return undefined;
+    if (text instanceof Loss) return text;
     printed.push(nested ? text : quote(text));
   }
   return `{${printed.join(',')}}`;

@@ -3,51 +3,58 @@ import type { ExactJson } from '../json.ts';
 import { JsonNumber } from '../json.ts';
 import type { SqlType } from '../pair.ts';
 import { canonicalArray, decodeArray } from './arrays.ts';
-import { elementClassOf } from './choose.ts';
+import { classOf, elementClassOf, elementType } from './choose.ts';
 import { decimalClass, integerClass, moneyClass } from './decimal.ts';
-import { float4Class, float8Class } from './float.ts';
+import { float4Class, float8Class, mixedFloatClass } from './float.ts';
+import { hstoreClass } from './hstore.ts';
 import { intervalClass } from './interval.ts';
 import { jsonClass } from './json-document.ts';
+import type { Loss } from './loss.ts';
 import type { ValueClassName } from './names.ts';
-import { bitsClass, booleanClass, bytesClass, opaqueTextClass, paddedTextClass, textClass, uuidClass } from './plain-text.ts';
+import { compositeClass, rangeClass } from './nested.ts';
+import { geometricClass, networkClass, opaqueTextClass, textSearchClass, xmlClass } from './opaque.ts';
+import { bitsClass, booleanClass, bytesClass, paddedTextClass, textClass, uuidClass } from './plain-text.ts';
 import { dateClass, instantClass, timeClass, timestampClass, timetzClass } from './temporal.ts';
-import type { FieldSchema, ValueClass } from './value-class.ts';
+import type { ClassDocs, FieldSchema, ValueClass } from './value-class.ts';
+import { vectorClass } from './vector.ts';
 
 export type { FieldSchema } from './value-class.ts';
 
-/** The type of an array's elements. */
-function elementType(type: SqlType): SqlType {
-  return { ...type, array: false, formatted: type.formatted.replace(/(?:\[\])+$/, '') };
+/** Arrays whose elements are compared in the class `elements`. */
+export function arrayOf(elements: ValueClassName): ValueClass {
+  const { fromText } = CLASSES[elements];
+  return {
+    fromText: (type, text) => {
+      const element = elementType(type);
+      return canonicalArray(type, text, (item) => fromText(element, item));
+    },
+    fromDebezium: (type, encoded, schema) => {
+      const element = elementType(type);
+      const { fromDebezium } = CLASSES[elements];
+      return decodeArray(type, encoded, schema, (item, itemSchema) => fromDebezium(element, item, itemSchema));
+    },
+    digestSql: (type, column) => arrayDigestSql(elements, type, column),
+    shown: (canonical) => canonical,
+    fromInput: () => undefined,
+    docs: ARRAY_DOCS,
+  };
 }
 
-function elementClass(type: SqlType): ValueClass {
-  return CLASSES[elementClassOf(type)];
-}
-
-const arrayClass: ValueClass = {
-  fromText: (type, text) => {
-    const element = elementType(type);
-    const { fromText } = elementClass(type);
-    return canonicalArray(type, text, (item) => fromText(element, item));
-  },
-  fromDebezium: (type, encoded, schema) => {
-    const element = elementType(type);
-    const { fromDebezium } = elementClass(type);
-    return decodeArray(type, encoded, schema, (item, itemSchema) => fromDebezium(element, item, itemSchema));
-  },
-  digestSql: (type, column) => {
-    const element = elementClassOf(type);
-    if (element === 'decimal') return trimmedNumbers(`${column}::text`);
-    if (element === 'money') return trimmedNumbers(`${column}::numeric[]::text`);
-    if (element === 'padded_text') return `${column}::text[]::text`;
-    if (element === 'json' && type.base === 'json') {
-      return `(CASE WHEN ${column}::text LIKE '%u0000%' THEN ${column}::text ELSE ${column}::text[]::jsonb[]::text END)`;
-    }
-    return `${column}::text`;
-  },
-  shown: (canonical) => canonical,
-  fromInput: () => undefined,
+const ARRAY_DOCS: ClassDocs = {
+  types: 'arrays of every type, alone or against text',
+  compared: 'shape (dimensions and lower bounds) and every element, each as its own class does; a NULL element is no empty text',
+  normalised: 'each element as its own class does',
+  notCompared: 'nothing; events leave out lower bounds other than 1',
 };
+
+function arrayDigestSql(element: ValueClassName, type: SqlType, column: string): string {
+  if (!type.array) return `${column}::text`;
+  if (type.base === 'money') return trimmedNumbers(`${column}::numeric[]::text`);
+  if (element === 'decimal') return trimmedNumbers(`${column}::text`);
+  if (element === 'padded_text') return `${column}::text[]::text`;
+  if (element !== 'json' || type.base !== 'json') return `${column}::text`;
+  return `(CASE WHEN ${column}::text LIKE '%u0000%' THEN ${column}::text ELSE ${column}::text[]::jsonb[]::text END)`;
+}
 
 /** The text of an array of numbers without the zeros that end their fractions. */
 function trimmedNumbers(text: string): string {
@@ -55,12 +62,26 @@ function trimmedNumbers(text: string): string {
   return `pg_catalog.regexp_replace(${shortened}, '\\.0+(?=[,}])', '', 'g')`;
 }
 
-/** The one table: how each class of values is read, digested and shown. */
-const CLASSES: Readonly<Record<ValueClassName, ValueClass>> = {
+const ownClass = (type: SqlType): ValueClass => (type.array ? arrayOf(elementClassOf(type)) : CLASSES[classOf(type)]);
+
+/** An array compared with an array of its own type. */
+const ownArrayClass: ValueClass = {
+  fromText: (type, text) => ownClass(type).fromText(type, text),
+  fromDebezium: (type, encoded, schema) => ownClass(type).fromDebezium(type, encoded, schema),
+  digestSql: (type, column) => ownClass(type).digestSql(type, column),
+  shown: (canonical) => canonical,
+  fromInput: () => undefined,
+  docs: ARRAY_DOCS,
+};
+
+/** The one table: how each class of values is read, digested, shown and documented. */
+export const CLASSES: Readonly<Record<ValueClassName, ValueClass>> = {
   integer: integerClass,
   decimal: decimalClass,
+  money: moneyClass,
   float4: float4Class,
   float8: float8Class,
+  float: mixedFloatClass,
   text: textClass,
   padded_text: paddedTextClass,
   boolean: booleanClass,
@@ -71,11 +92,18 @@ const CLASSES: Readonly<Record<ValueClassName, ValueClass>> = {
   instant: instantClass,
   interval: intervalClass,
   bytes: bytesClass,
+  bits: bitsClass,
   uuid: uuidClass,
   json: jsonClass,
-  money: moneyClass,
-  bits: bitsClass,
-  array: arrayClass,
+  network: networkClass,
+  geometric: geometricClass,
+  text_search: textSearchClass,
+  xml: xmlClass,
+  hstore: hstoreClass,
+  vector: vectorClass,
+  range: rangeClass(ownClass),
+  composite: compositeClass(ownClass),
+  array: ownArrayClass,
   opaque_text: opaqueTextClass,
 };
 
@@ -89,18 +117,18 @@ export function canonicalFromText(valueClass: ValueClassName, type: SqlType, tex
 }
 
 /**
- * The canonical form of a value in a Debezium event. `schema` is the field's Connect schema where the
- * message has one; without it the encoding follows from `type`, in Debezium's default modes.
- * Null is SQL NULL; undefined: the encoding lost something, read the row instead.
+ * The canonical form of a value of `type`'s own class in a Debezium event. `schema` is the field's Connect schema
+ * where the message has one; without it the encoding follows from `type`, in Debezium's default modes.
+ * Null is SQL NULL; a `Loss`: the encoding lost something, read the row instead.
  * @throws LockstepError `bad_value` for what cannot be a value of that class at all
  */
-export function canonicalFromDebezium(valueClass: ValueClassName, type: SqlType, encoded: ExactJson, schema: FieldSchema | null): string | null | undefined {
+export function canonicalFromDebezium(valueClass: ValueClassName, type: SqlType, encoded: ExactJson, schema: FieldSchema | null): string | null | Loss {
   return encoded === null ? null : CLASSES[valueClass].fromDebezium(type, encoded, schema);
 }
 
 /**
- * SQL text of `column` (a quoted reference): columns with equal canonical values give equal text, but for
- * numbers inside JSON that differ in scale only. NULL stays NULL.
+ * SQL text of `column` (a quoted reference): columns with equal text have equal canonical values; the reverse holds
+ * but for what docs/values.md names. NULL stays NULL.
  */
 export function digestSql(valueClass: ValueClassName, type: SqlType, column: string): string {
   return CLASSES[valueClass].digestSql(type, column);

@@ -3,6 +3,8 @@ import { JsonNumber, isJsonObject } from '../json.ts';
 import type { SqlType } from '../pair.ts';
 import { badValue } from './bad-value.ts';
 import { bytesOfBase64, twosComplement } from './base64.ts';
+import { LOSS } from './loss.ts';
+import type { Loss } from './loss.ts';
 import type { FieldSchema, ValueClass } from './value-class.ts';
 
 const PLAIN_INTEGER = /^(?:0|-?[1-9][0-9]*)$/;
@@ -101,15 +103,15 @@ function decimalText(type: SqlType, text: string): string {
   return canonical;
 }
 
-function decodeNumberText(type: SqlType, number: JsonNumber, schema: FieldSchema | null): string | undefined {
+function decodeNumberText(type: SqlType, number: JsonNumber, schema: FieldSchema | null): string | Loss {
   const integral = schema === null ? type.base.startsWith('int') : schema.type.startsWith('int');
   if (integral && INTEGER.test(number.text)) return decimalText(type, number.text);
   // A double in between has rounded whatever it could not hold.
   if (type.precision !== null && type.precision <= DOUBLE_EXACT_DIGITS) return decimalText(type, number.text);
-  return undefined;
+  return LOSS.double;
 }
 
-function decodeDecimal(type: SqlType, encoded: Exclude<ExactJson, null>, schema: FieldSchema | null, scaleOf: (type: SqlType) => number | null): string | undefined {
+function decodeDecimal(type: SqlType, encoded: Exclude<ExactJson, null>, schema: FieldSchema | null, scaleOf: (type: SqlType) => number | null): string | Loss {
   if (encoded instanceof JsonNumber) return decodeNumberText(type, encoded, schema);
   if (isJsonObject(encoded)) {
     const { scale, value } = encoded;
@@ -130,11 +132,35 @@ function decodeDecimal(type: SqlType, encoded: Exclude<ExactJson, null>, schema:
   if (asText === null) return unscaledDecimal(type, encoded, scale);
   // `1234` is four digits and three bytes; with decimals to show, the text form has a point.
   if (!isBase64) return asText;
-  return scale > 0 ? unscaledDecimal(type, encoded, scale) : undefined;
+  return scale > 0 ? unscaledDecimal(type, encoded, scale) : LOSS.ambiguous;
 }
 
 function withoutTrailingZeros(expression: string): string {
   return `pg_catalog.trim_scale(${expression})::text`;
+}
+
+/** A number in a text column counts as one up to this many characters; PostgreSQL's numeric takes far more. */
+const TEXT_NUMBER_CHARS_MAX = 1000;
+const TEXT_NUMBER = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?$/;
+/** The same grammar for PostgreSQL's `~`. */
+const TEXT_NUMBER_SQL = `'^-?(0|[1-9][0-9]*)([.][0-9]+)?$'`;
+const NAMED_NUMBERS: ReadonlySet<string> = new Set(['NaN', 'Infinity', '-Infinity']);
+
+/**
+ * A text column's value against numbers: the number that it spells plainly, whatever zeros end its fraction.
+ * Any other spelling (`007`, `+1`, `1e3`, `-0`) stands for itself, and equals no number.
+ */
+export function numberInText(text: string): string {
+  if (NAMED_NUMBERS.has(text)) return text;
+  if (text.length > TEXT_NUMBER_CHARS_MAX || !TEXT_NUMBER.test(text)) return text;
+  const canonical = canonicalDecimal(text) ?? text;
+  return canonical === '0' && text.startsWith('-') ? text : canonical;
+}
+
+/** SQL of `numberInText`. */
+export function numberInTextSql(column: string): string {
+  const text = `${column}::text`;
+  return `(CASE WHEN pg_catalog.length(${text}) <= ${TEXT_NUMBER_CHARS_MAX} AND ${text} ~ ${TEXT_NUMBER_SQL} AND ${text} !~ '^-[0.]+$' THEN pg_catalog.trim_scale(${text}::numeric)::text ELSE ${text} END)`;
 }
 
 export const integerClass: ValueClass = {
@@ -154,14 +180,38 @@ export const integerClass: ValueClass = {
     return Number.isSafeInteger(number) ? number : canonical;
   },
   fromInput: (_type, typed) => canonicalInteger(typed.trim()) ?? undefined,
+  docs: {
+    types: 'smallint, integer, bigint, oid and their serials and identities',
+    compared: 'the number, exactly, whatever its width',
+    normalised: 'nothing',
+    notCompared: 'nothing',
+  },
 };
 
 export const decimalClass: ValueClass = {
-  fromText: decimalText,
+  fromText: (type, text) => (type.base === 'money' ? moneyText(type, text) : decimalText(type, text)),
   fromDebezium: (type, encoded, schema) => decodeDecimal(type, encoded, schema, ({ base, scale }) => (base === 'numeric' ? scale : null)),
-  digestSql: (type, column) => (type.base === 'numeric' ? withoutTrailingZeros(column) : `${column}::text`),
+  digestSql: (type, column) => {
+    switch (type.base) {
+      case 'numeric':
+        return withoutTrailingZeros(column);
+      case 'money':
+        return withoutTrailingZeros(`${column}::numeric`);
+      case 'float4':
+      case 'float8':
+        return `(CASE WHEN ${column}::text IN ('NaN', 'Infinity', '-Infinity') THEN ${column}::text ELSE ${withoutTrailingZeros(`${column}::text::numeric`)} END)`;
+      default:
+        return `${column}::text`;
+    }
+  },
   shown: (canonical) => canonical,
   fromInput: (_type, typed) => canonicalDecimal(typed.trim()) ?? undefined,
+  docs: {
+    types: 'numeric; integers, numeric, money, floats and text against each other where they differ',
+    compared: 'the number, exactly, with all its digits; a float stands for the shortest decimal that reads back as it, so a number that lost digits on its way into a double differs',
+    normalised: 'zeros at the end of the fraction (1.50 is 1.5), the sign of zero; in a text column the plain spelling of a number counts as it (`1.50`, not `007`, `+1` or `1e3`)',
+    notCompared: 'the declared scale',
+  },
 };
 
 /** Cents: what money has in the locale that sessions pin. */
@@ -179,4 +229,10 @@ export const moneyClass: ValueClass = {
   digestSql: (_type, column) => withoutTrailingZeros(`${column}::numeric`),
   shown: (canonical) => canonical,
   fromInput: (_type, typed) => canonicalDecimal(typed.replace(/[$,\s]/g, '')) ?? undefined,
+  docs: {
+    types: 'money',
+    compared: 'the amount, exactly',
+    normalised: 'currency sign, thousands separators and zeros at the end (lc_monetary is pinned to C)',
+    notCompared: 'the currency, which PostgreSQL does not store',
+  },
 };

@@ -2,7 +2,7 @@ import type { ExactJson } from '../json.ts';
 import { JsonNumber } from '../json.ts';
 import type { SqlType } from '../pair.ts';
 import { badValue } from './bad-value.ts';
-import type { ValueClass } from './value-class.ts';
+import type { ClassDocs, ValueClass } from './value-class.ts';
 
 /** From 10^this on PostgreSQL prints an exponent (DBL_DIG and FLT_DIG). */
 const FLOAT8_EXPONENT_FROM = 15;
@@ -129,27 +129,69 @@ function parseFloatText(text: string): number | null {
   return named[1] === '-' ? -Infinity : Infinity;
 }
 
-function floatClass(print: (value: number) => string): ValueClass {
-  const canonical = (type: SqlType, text: string, encoded: ExactJson): string => {
-    const value = parseFloatText(text);
-    if (value === null) throw badValue(type, encoded, 'a number, NaN or ±Infinity');
-    return print(value);
-  };
+function floatText(type: SqlType, text: string, encoded: ExactJson, print: (value: number) => string): string {
+  const value = parseFloatText(text);
+  if (value === null) throw badValue(type, encoded, 'a number, NaN or ±Infinity');
+  return print(value);
+}
+
+function floatClass(print: (value: number) => string, fromText: ValueClass['fromText'], digestSql: ValueClass['digestSql'], docs: ClassDocs): ValueClass {
   return {
-    fromText: (type, text) => canonical(type, text, text),
+    fromText,
     fromDebezium: (type, encoded) => {
-      if (encoded instanceof JsonNumber) return canonical(type, encoded.text, encoded);
-      if (typeof encoded === 'string') return canonical(type, encoded, encoded);
+      if (encoded instanceof JsonNumber) return floatText(type, encoded.text, encoded, print);
+      if (typeof encoded === 'string') return floatText(type, encoded, encoded, print);
       throw badValue(type, encoded, 'a number, NaN or ±Infinity');
     },
-    digestSql: (_type, column) => `${column}::text`,
+    digestSql,
     shown: (text) => text,
     fromInput: (_type, typed) => {
       const value = parseFloatText(typed.trim());
       return value === null ? undefined : print(value);
     },
+    docs,
   };
 }
 
-export const float4Class = floatClass(float4Text);
-export const float8Class = floatClass(float8Text);
+const asText = (_type: SqlType, column: string): string => `${column}::text`;
+const NORMALISED = 'nothing: -0 and 0 differ, NaN equals NaN';
+
+export const float4Class = floatClass(float4Text, (type, text) => floatText(type, text, text, float4Text), asText, {
+  types: 'real',
+  compared: 'all 32 bits, as the shortest decimal that reads back as the same float',
+  normalised: NORMALISED,
+  notCompared: 'the payload of a NaN',
+});
+
+export const float8Class = floatClass(float8Text, (type, text) => floatText(type, text, text, float8Text), asText, {
+  types: 'double precision',
+  compared: 'all 64 bits, as the shortest decimal that reads back as the same double',
+  normalised: NORMALISED,
+  notCompared: 'the payload of a NaN',
+});
+
+/** The float4 that a double came from, by widening its bits or by way of its text; else the double itself. */
+function mixedText(value: number): string {
+  const text = float4Text(value);
+  return Object.is(Math.fround(value), value) || Object.is(Number(text), value) ? text : float8Text(value);
+}
+
+/** A double within the range of real: outside it PostgreSQL refuses the cast. */
+const IN_FLOAT4_RANGE = (column: string): string =>
+  `${column} = 0 OR pg_catalog.abs(${column}) BETWEEN 1.4e-45::float8 AND 3.4028234663852886e38::float8`;
+
+/** float4 against float8. */
+export const mixedFloatClass = floatClass(
+  mixedText,
+  (type, text) => floatText(type, text, text, type.base === 'float4' ? float4Text : mixedText),
+  (type, column) =>
+    type.base === 'float4'
+      ? `${column}::text`
+      : `(CASE WHEN ${IN_FLOAT4_RANGE(column)} THEN (CASE WHEN ${column}::float4::float8 = ${column} OR ${column}::float4::text::float8 = ${column} THEN ${column}::float4::text ELSE ${column}::text END) ELSE ${column}::text END)`,
+  {
+    types: 'real against double precision',
+    compared: 'the double is the real’s bits widened, or the real’s shortest decimal: both are faithful copies; anything else differs',
+    normalised: 'which of the two ways the real was widened',
+    notCompared: 'the payload of a NaN',
+  },
+);

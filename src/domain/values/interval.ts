@@ -1,5 +1,6 @@
 import { badValue } from './bad-value.ts';
 import { canonicalDecimal } from './decimal.ts';
+import { LOSS } from './loss.ts';
 import type { ValueClass } from './value-class.ts';
 
 const PART = '([+-]?[0-9]{1,12})';
@@ -56,7 +57,7 @@ export const intervalClass: ValueClass = {
   fromText: (_type, text) => (text.startsWith('P') ? (intervalText(text) ?? text) : text),
   fromDebezium: (type, encoded) => {
     // Numbers of µs count a month as 30.4 days: the parts cannot be told any more.
-    if (typeof encoded !== 'string') return undefined;
+    if (typeof encoded !== 'string') return LOSS.interval;
     const text = intervalText(encoded);
     if (text === null) throw badValue(type, encoded, 'an ISO 8601 interval');
     return text;
@@ -64,4 +65,10 @@ export const intervalClass: ValueClass = {
   digestSql: (_type, column) => `${column}::text`,
   shown: (canonical) => canonical,
   fromInput: (_type, typed) => typed.trim(),
+  docs: {
+    types: 'interval',
+    compared: 'months, days and microseconds, each by itself: 1 month is not 30 days, 1 day is not 24 hours',
+    normalised: 'ISO 8601 spelling into PostgreSQL’s; years and months count together',
+    notCompared: 'nothing',
+  },
 };

@@ -13,7 +13,7 @@ const SPACE = /[ \t\n\r]*/y;
 class NotJson extends Error {}
 
 /** Keys in jsonb's order: shorter (in UTF-8) first, then by bytes. */
-function compareKeys(left: string, right: string): number {
+export function compareKeys(left: string, right: string): number {
   const byLength = Buffer.byteLength(left) - Buffer.byteLength(right);
   return byLength !== 0 ? byLength : Buffer.compare(Buffer.from(left), Buffer.from(right));
 }
@@ -130,6 +130,18 @@ export function canonicalJson(text: string): string | null {
   }
 }
 
+/** The entries of a canonical document that is an object of texts and nulls; null where it is none. */
+export function parseFlatObject(canonical: string): Map<string, string | null> | null {
+  const parsed: unknown = JSON.parse(canonical);
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return null;
+  const entries = new Map<string, string | null>();
+  for (const [key, value] of Object.entries(parsed)) {
+    if (value !== null && typeof value !== 'string') return null;
+    entries.set(key, value);
+  }
+  return entries;
+}
+
 function jsonFromText(type: SqlType, text: string): string {
   const canonical = canonicalJson(text);
   if (canonical === null) throw badValue(type, text, 'a JSON document');
@@ -148,4 +160,10 @@ export const jsonClass: ValueClass = {
     type.base === 'jsonb' ? `${column}::text` : `(CASE WHEN ${column}::text LIKE '%\\\\u0000%' THEN ${column}::text ELSE ${column}::jsonb::text END)`,
   shown: (canonical) => canonical,
   fromInput: (_type, typed) => canonicalJson(typed) ?? undefined,
+  docs: {
+    types: 'json, jsonb, and text against either',
+    compared: 'the document: fields by name, items in order, numbers by value with all their digits, strings by their characters',
+    normalised: 'white space, the order of fields, repeated names (the last one counts), escapes, 1.0 and 1e0; `as: text` compares json as it is written',
+    notCompared: 'nothing',
+  },
 };

@@ -1,8 +1,8 @@
 import type { ExactJson } from '../json.ts';
-import { JsonNumber } from '../json.ts';
 import type { SqlType } from '../pair.ts';
 import { badValue } from './bad-value.ts';
 import { bytesOfBase64, bytesOfBase64Url } from './base64.ts';
+import { LOSS } from './loss.ts';
 import type { ValueClass } from './value-class.ts';
 
 function stringOf(type: SqlType, encoded: ExactJson): string {
@@ -13,13 +13,19 @@ function stringOf(type: SqlType, encoded: ExactJson): string {
 const asText = (_type: SqlType, column: string): string => `${column}::text`;
 const shownAsText = (canonical: string): string => canonical;
 
-/** text, varchar, name, and enum by its labels. */
+/** text, varchar, name, citext, and enum by its labels. */
 export const textClass: ValueClass = {
   fromText: (_type, text) => text,
   fromDebezium: stringOf,
   digestSql: asText,
   shown: shownAsText,
   fromInput: (_type, typed) => typed,
+  docs: {
+    types: 'text, varchar, name, citext, enum; enum against text',
+    compared: 'the characters, code point by code point; an enum by its label, not by its number on the server',
+    normalised: 'nothing; `case: insensitive` and `trim: true` on request',
+    notCompared: 'the collation; the order of an enum’s labels',
+  },
 };
 
 function withoutPadding(text: string): string {
@@ -33,6 +39,12 @@ export const paddedTextClass: ValueClass = {
   digestSql: (_type, column) => `pg_catalog.rtrim(${column}::text, ' ')`,
   shown: shownAsText,
   fromInput: (_type, typed) => withoutPadding(typed),
+  docs: {
+    types: 'char(n), alone or against text',
+    compared: 'the characters',
+    normalised: 'blanks at the end, which mean nothing in char(n)',
+    notCompared: 'the declared length',
+  },
 };
 
 const BOOLEANS: Readonly<Record<string, string>> = { t: 'true', f: 'false', true: 'true', false: 'false', '1': 'true', '0': 'false' };
@@ -41,20 +53,39 @@ function booleanOf(text: string): string | undefined {
   return Object.hasOwn(BOOLEANS, text) ? BOOLEANS[text] : undefined;
 }
 
-/** boolean, alone or against bit(1). */
+const INTEGER = /^-?[0-9]+$/;
+
+/** A text column's value against booleans: `t`, `true`, `f`, `false`; all else stands for itself. */
+export function booleanInText(text: string): string {
+  return text === 't' || text === 'true' ? 'true' : text === 'f' || text === 'false' ? 'false' : text;
+}
+
+/** boolean, alone or against bit(1) and integers. */
 export const booleanClass: ValueClass = {
   fromText: (type, text) => {
     const canonical = booleanOf(text);
-    if (canonical === undefined) throw badValue(type, text, 'a boolean');
-    return canonical;
+    if (canonical !== undefined) return canonical;
+    // An integer that is neither 0 nor 1 is no boolean, and equals none.
+    if (type.base.startsWith('int') && INTEGER.test(text)) return text;
+    throw badValue(type, text, 'a boolean');
   },
   fromDebezium: (type, encoded) => {
     if (typeof encoded === 'boolean') return encoded ? 'true' : 'false';
     throw badValue(type, encoded, 'a boolean');
   },
-  digestSql: (type, column) => (type.base === 'bit' ? `(CASE ${column} WHEN B'1' THEN 'true' WHEN B'0' THEN 'false' END)` : `${column}::text`),
-  shown: (canonical) => canonical === 'true',
+  digestSql: (type, column) => {
+    if (type.base === 'bit') return `(CASE ${column} WHEN B'1' THEN 'true' WHEN B'0' THEN 'false' END)`;
+    if (type.base.startsWith('int')) return `(CASE ${column} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE ${column}::text END)`;
+    return `${column}::text`;
+  },
+  shown: (canonical) => (canonical === 'true' ? true : canonical === 'false' ? false : canonical),
   fromInput: (_type, typed) => booleanOf(typed.trim().toLowerCase()),
+  docs: {
+    types: 'boolean; boolean, bit(1), integers and text against each other',
+    compared: 'true or false',
+    normalised: '1 and 0 of an integer or a bit, `t`, `true`, `f` and `false` of a text; any other value equals none',
+    notCompared: 'nothing',
+  },
 };
 
 const UUID = /^[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}$/;
@@ -79,6 +110,12 @@ export const uuidClass: ValueClass = {
   digestSql: asText,
   shown: shownAsText,
   fromInput: (_type, typed) => uuidOf(typed.trim()) ?? undefined,
+  docs: {
+    types: 'uuid, alone or against text',
+    compared: 'the 128 bits',
+    normalised: 'upper and lower case, dashes',
+    notCompared: 'nothing',
+  },
 };
 
 const HEX_BYTES = /^\\x(?:[0-9a-f]{2})*$/;
@@ -95,7 +132,7 @@ export const bytesClass: ValueClass = {
     const text = stringOf(type, encoded);
     if (text === '') return '\\x';
     const standard = bytesOfBase64(text);
-    if (schema?.type !== 'bytes' && BARE_HEX.test(text)) return standard === null ? `\\x${text}` : undefined;
+    if (schema?.type !== 'bytes' && BARE_HEX.test(text)) return standard === null ? `\\x${text}` : LOSS.ambiguous;
     const bytes = standard ?? (schema?.type === 'bytes' ? null : bytesOfBase64Url(text));
     if (bytes === null) throw badValue(type, encoded, 'base64 or hexadecimal bytes');
     return `\\x${bytes.toString('hex')}`;
@@ -105,6 +142,12 @@ export const bytesClass: ValueClass = {
   fromInput: (_type, typed) => {
     const lower = typed.trim().toLowerCase();
     return HEX_BYTES.test(lower) ? lower : undefined;
+  },
+  docs: {
+    types: 'bytea',
+    compared: 'the bytes',
+    normalised: 'the encoding: hexadecimal, base64, URL-safe base64',
+    notCompared: 'nothing',
   },
 };
 
@@ -118,11 +161,11 @@ export const bitsClass: ValueClass = {
   },
   fromDebezium: (type, encoded) => {
     const length = type.base === 'bit' ? (type.length ?? 1) : null;
-    if (typeof encoded === 'boolean') return length === 1 ? (encoded ? '1' : '0') : undefined;
+    if (typeof encoded === 'boolean') return length === 1 ? (encoded ? '1' : '0') : LOSS.ambiguous;
     const bytes = bytesOfBase64(stringOf(type, encoded));
     if (bytes === null) throw badValue(type, encoded, 'base64 of little-endian bits');
     // Zeros in front of a varying bit string are gone.
-    if (length === null) return undefined;
+    if (length === null) return LOSS.leading_zeros;
     const hex = Buffer.from(bytes).reverse().toString('hex');
     const bits = hex === '' ? '' : BigInt(`0x${hex}`).toString(2);
     const trimmed = bits === '0' ? '' : bits;
@@ -132,39 +175,10 @@ export const bitsClass: ValueClass = {
   digestSql: asText,
   shown: shownAsText,
   fromInput: (_type, typed) => (BIT_STRING.test(typed.trim()) ? typed.trim() : undefined),
-};
-
-/** Types that events carry as the same text that PostgreSQL prints, whatever the session. */
-const TEXT_IN_EVENTS: ReadonlySet<string> = new Set([
-  'inet',
-  'cidr',
-  'macaddr',
-  'macaddr8',
-  'xml',
-  'tsvector',
-  'citext',
-  'ltree',
-  'int4range',
-  'int8range',
-  'numrange',
-  'tsrange',
-  'daterange',
-]);
-
-/** A host's full mask: inet prints it as a cast to text and leaves it out otherwise. */
-function opaqueText(type: SqlType, text: string): string {
-  if (type.base !== 'inet') return text;
-  return text.includes(':') ? text.replace(/\/128$/, '') : text.replace(/\/32$/, '');
-}
-
-/** Everything else: compared as the text that PostgreSQL prints, between columns of one type. */
-export const opaqueTextClass: ValueClass = {
-  fromText: opaqueText,
-  fromDebezium: (type, encoded) => {
-    if (encoded instanceof JsonNumber || typeof encoded !== 'string') return undefined;
-    return TEXT_IN_EVENTS.has(type.base) ? opaqueText(type, encoded) : undefined;
+  docs: {
+    types: 'bit(n), bit varying',
+    compared: 'the bits and their number',
+    normalised: 'nothing',
+    notCompared: 'nothing',
   },
-  digestSql: asText,
-  shown: shownAsText,
-  fromInput: (type, typed) => opaqueText(type, typed),
 };

@@ -3,7 +3,8 @@ import { JsonNumber } from '../json.ts';
 import type { SqlType } from '../pair.ts';
 import { badValue } from './bad-value.ts';
 import { DAY_US, dateText, momentUs, parseMoment, parseTime, timeText, timestampText } from './calendar.ts';
-import type { FieldSchema, ValueClass } from './value-class.ts';
+import { LOSS, Loss } from './loss.ts';
+import type { ClassDocs, FieldSchema, ValueClass } from './value-class.ts';
 
 /** What Debezium writes for PostgreSQL's infinities, µs. */
 const INFINITY_US = 9_223_372_036_825_200_000n;
@@ -19,10 +20,12 @@ const MINUS_INFINITY_ISO_DATE = /^\+292269055-/;
  * Without a schema the unit of a number follows from the column's precision, as the default (adaptive)
  * mode has it. Other modes give other units: numbers on the wrong side of these limits are not trusted.
  * As µs, |n| below the first is between 1961 and 1978 and may as well be ms up to the year 9999;
- * as ms, |n| above the second is after the year 5138 and may as well be µs.
+ * as ms, |n| above the second is after the year 5138 and may as well be µs or ns.
  */
 const MICROS_BELOW_MAY_BE_MILLIS = 253_402_300_800_000n;
 const MILLIS_ABOVE_MAY_BE_MICROS = 100_000_000_000_000n;
+/** As µs, |n| above this is after the year 5138 and may as well be ns since 1973. */
+const MICROS_ABOVE_MAY_BE_NANOS = 100_000_000_000_000_000n;
 const MILLIS_PRECISION_MAX = 3;
 const DAY_MS = 86_400_000n;
 
@@ -57,24 +60,28 @@ function schemaUnit(type: SqlType, encoded: ExactJson, schema: FieldSchema): Uni
   return unit;
 }
 
-function inMicros(value: bigint, unit: Unit): bigint | undefined {
+function inMicros(value: bigint, unit: Unit): bigint | Loss {
   if (unit === 'us') return value;
   if (unit === 'ms') return value * 1000n;
-  return value % 1000n === 0n ? value / 1000n : undefined;
+  return value % 1000n === 0n ? value / 1000n : LOSS.nanoseconds;
 }
 
-function decodeTimestampNumber(type: SqlType, encoded: JsonNumber, schema: FieldSchema | null): bigint | undefined {
+function isInfinite(us: bigint): boolean {
+  return us === INFINITY_US || us === MINUS_INFINITY_US;
+}
+
+function decodeTimestampNumber(type: SqlType, encoded: JsonNumber, schema: FieldSchema | null): bigint | Loss {
   if (!INTEGER.test(encoded.text)) throw badValue(type, encoded, 'an integer');
   const value = BigInt(encoded.text);
   const size = value < 0n ? -value : value;
   const millisOnly = keepsMillisOnly(type);
   const unit = schema !== null ? schemaUnit(type, encoded, schema) : millisOnly ? 'ms' : 'us';
   const us = inMicros(value, unit);
-  if (us === INFINITY_US || us === MINUS_INFINITY_US) return us;
-  if (unit === 'ms' && !millisOnly) return undefined;
-  if (schema === null && unit === 'us' && (value * 1000n === INFINITY_US || value * 1000n === MINUS_INFINITY_US)) return undefined;
-  if (schema === null && value !== 0n && (unit === 'ms' ? size > MILLIS_ABOVE_MAY_BE_MICROS : size < MICROS_BELOW_MAY_BE_MILLIS)) return undefined;
-  return us;
+  if (us instanceof Loss || isInfinite(us)) return us;
+  if (unit === 'ms' && !millisOnly) return LOSS.milliseconds;
+  if (schema !== null || value === 0n) return us;
+  if (unit === 'ms') return size > MILLIS_ABOVE_MAY_BE_MICROS ? LOSS.unit : us;
+  return size < MICROS_BELOW_MAY_BE_MILLIS || size > MICROS_ABOVE_MAY_BE_NANOS || isInfinite(value * 1000n) ? LOSS.unit : us;
 }
 
 function timestampOrInfinity(us: bigint, zone: '' | '+00'): string {
@@ -91,7 +98,15 @@ function parsedTimestamp(text: string, zone: '' | '+00'): string | null {
   return timestampOrInfinity(zone === '' ? momentUs({ ...moment, offsetS: null }) : momentUs(moment), zone);
 }
 
-function momentClass(zone: '' | '+00', printed: RegExp): ValueClass {
+/** Dates past this have no timestamp: PostgreSQL's timestamps end in the year 294276. */
+const TIMESTAMP_DATE_MAX = '294276-12-31';
+
+/** SQL of the midnight that a date begins with; NULL for one that no timestamp reaches. */
+export function midnightSql(column: string): string {
+  return `(CASE WHEN pg_catalog.isfinite(${column}) AND ${column} > '${TIMESTAMP_DATE_MAX}'::date THEN NULL ELSE ${column}::timestamp END)`;
+}
+
+function momentClass(zone: '' | '+00', printed: RegExp, docs: ClassDocs): ValueClass {
   const fromText = (type: SqlType, text: string): string => {
     if (printed.test(text)) return text;
     const canonical = parsedTimestamp(text, zone);
@@ -103,21 +118,36 @@ function momentClass(zone: '' | '+00', printed: RegExp): ValueClass {
     fromDebezium: (type, encoded, schema) => {
       if (typeof encoded === 'string') return fromText(type, encoded);
       if (!(encoded instanceof JsonNumber)) throw badValue(type, encoded, 'a timestamp');
-      if (zone !== '' && schema === null) return undefined;
+      if (zone !== '' && schema === null) return LOSS.unit;
       const us = decodeTimestampNumber(type, encoded, schema);
-      return us === undefined ? undefined : timestampOrInfinity(us, zone);
+      return us instanceof Loss ? us : timestampOrInfinity(us, zone);
     },
-    digestSql: (_type, column) => `${column}::text`,
+    digestSql: (type, column) => {
+      const moment = type.base === 'date' ? midnightSql(column) : column;
+      const own = zone === '' || type.base === 'timestamptz' ? `${moment}::text` : `(${moment} AT TIME ZONE 'UTC')::text`;
+      return type.base === 'date' ? `(CASE WHEN ${column} IS NULL THEN NULL ELSE coalesce(${own}, ${column}::text) END)` : own;
+    },
     shown: (canonical) => canonical,
     fromInput: (_type, typed) => parsedTimestamp(typed.trim(), zone) ?? undefined,
+    docs,
   };
 }
 
 const CLOCK = '\\d\\d:\\d\\d:\\d\\d(?:\\.\\d{0,5}[1-9])?';
 const DATE = '\\d{4,6}-\\d\\d-\\d\\d';
 
-export const timestampClass: ValueClass = momentClass('', new RegExp(`^(?:${DATE} ${CLOCK}(?: BC)?|-?infinity)$`));
-export const instantClass: ValueClass = momentClass('+00', new RegExp(`^(?:${DATE} ${CLOCK}\\+00(?: BC)?|-?infinity)$`));
+export const timestampClass: ValueClass = momentClass('', new RegExp(`^(?:${DATE} ${CLOCK}(?: BC)?|-?infinity)$`), {
+  types: 'timestamp without time zone, alone or against date (its midnight)',
+  compared: 'date and time of day to the microsecond, infinities and years before Christ included',
+  normalised: 'ISO 8601 spelling into PostgreSQL’s',
+  notCompared: 'the declared precision; `precision:` leaves out what is finer',
+});
+export const instantClass: ValueClass = momentClass('+00', new RegExp(`^(?:${DATE} ${CLOCK}\\+00(?: BC)?|-?infinity)$`), {
+  types: 'timestamp with time zone, alone or against timestamp or date, which are taken as UTC unless `zone:` says otherwise',
+  compared: 'the instant to the microsecond, infinities and years before Christ included',
+  normalised: 'the zone in which it is written',
+  notCompared: 'the zone in which it was entered, which PostgreSQL does not store; the declared precision',
+});
 
 function parsedDate(text: string): string | null {
   const named = infinite(text);
@@ -137,20 +167,39 @@ function dateFromText(type: SqlType, text: string): string {
 /** PostgreSQL's dates end in the year 5874897. */
 const DAYS_MAX = 2_145_042_905;
 
+/**
+ * Debezium writes 44 BC as the year 44: a date in years where that is likely (before 1000, and around 4713, where
+ * PostgreSQL's dates begin) is not trusted.
+ */
+function mayBeBeforeChrist(date: string): boolean {
+  const year = /^(\d+)-/.exec(date)?.[1];
+  return year !== undefined && (Number(year) < 1000 || (Number(year) >= 4000 && Number(year) <= 4800));
+}
+
+function trustedDate(date: string): string | Loss {
+  return mayBeBeforeChrist(date) ? LOSS.era : date;
+}
+
 export const dateClass: ValueClass = {
   fromText: dateFromText,
   fromDebezium: (type, encoded) => {
-    if (typeof encoded === 'string') return dateFromText(type, encoded);
+    if (typeof encoded === 'string') return trustedDate(dateFromText(type, encoded));
     if (!(encoded instanceof JsonNumber) || !INTEGER.test(encoded.text)) throw badValue(type, encoded, 'days since 1970');
     if (encoded.text === INFINITY_DAY) return 'infinity';
     if (encoded.text === MINUS_INFINITY_DAY) return '-infinity';
     const day = Number(encoded.text);
     if (Math.abs(day) > DAYS_MAX) throw badValue(type, encoded, 'days within the range of dates');
-    return dateText(day);
+    return trustedDate(dateText(day));
   },
   digestSql: (_type, column) => `${column}::text`,
   shown: (canonical) => canonical,
   fromInput: (_type, typed) => parsedDate(typed.trim()) ?? undefined,
+  docs: {
+    types: 'date',
+    compared: 'the day, infinities and years before Christ included',
+    normalised: 'nothing',
+    notCompared: 'nothing',
+  },
 };
 
 function parsedTimeOfDay(text: string): string | null {
@@ -164,20 +213,24 @@ function timeFromText(type: SqlType, text: string): string {
   return canonical;
 }
 
-function decodeTimeNumber(type: SqlType, encoded: JsonNumber, schema: FieldSchema | null): string | undefined {
+function timeWithinDay(type: SqlType, encoded: JsonNumber, us: bigint): string {
+  if (us < 0n || us > DAY_US) throw badValue(type, encoded, 'a time within a day');
+  return timeText(us);
+}
+
+function decodeTimeNumber(type: SqlType, encoded: JsonNumber, schema: FieldSchema | null): string | Loss {
   if (!INTEGER.test(encoded.text)) throw badValue(type, encoded, 'an integer');
   const value = BigInt(encoded.text);
   const millisOnly = keepsMillisOnly(type);
   let unit: Unit;
   if (schema !== null) unit = schemaUnit(type, encoded, schema);
+  else if (value > DAY_US) unit = 'ns';
   else unit = millisOnly && value <= DAY_MS ? 'ms' : 'us';
-  if (unit === 'ms' && !millisOnly) return undefined;
+  if (unit === 'ms' && !millisOnly) return LOSS.milliseconds;
   // As µs these are the first 86 seconds of a day; as ms they are all of it.
-  if (schema === null && unit === 'us' && value !== 0n && value <= DAY_MS) return undefined;
+  if (schema === null && unit === 'us' && value !== 0n && value <= DAY_MS) return LOSS.unit;
   const us = inMicros(value, unit);
-  if (us === undefined) return undefined;
-  if (us < 0n || us > DAY_US) throw badValue(type, encoded, 'a time within a day');
-  return timeText(us);
+  return us instanceof Loss ? us : timeWithinDay(type, encoded, us);
 }
 
 export const timeClass: ValueClass = {
@@ -187,18 +240,30 @@ export const timeClass: ValueClass = {
     if (typeof encoded !== 'string') throw badValue(type, encoded, 'a time of day');
     const canonical = timeFromText(type, encoded);
     // ISO text has no 24:00 and writes it as 00:00.
-    return canonical === '00:00:00' ? undefined : canonical;
+    return canonical === '00:00:00' ? LOSS.end_of_day : canonical;
   },
   digestSql: (_type, column) => `${column}::text`,
   shown: (canonical) => canonical,
   fromInput: (_type, typed) => parsedTimeOfDay(typed.trim()) ?? undefined,
+  docs: {
+    types: 'time without time zone',
+    compared: 'the time of day to the microsecond; 24:00 is not 00:00',
+    normalised: 'nothing',
+    notCompared: 'the declared precision; `precision:` leaves out what is finer',
+  },
 };
 
 /** Kept as printed: 12:00+02 and 10:00+00 are two values. Events move it to UTC, so they never tell. */
 export const timetzClass: ValueClass = {
   fromText: (_type, text) => text,
-  fromDebezium: () => undefined,
+  fromDebezium: () => LOSS.zone,
   digestSql: (_type, column) => `${column}::text`,
   shown: (canonical) => canonical,
   fromInput: (_type, typed) => typed.trim(),
+  docs: {
+    types: 'time with time zone',
+    compared: 'time of day and offset: 12:00+02 and 10:00+00 are two values, as PostgreSQL stores them',
+    normalised: 'nothing',
+    notCompared: 'nothing',
+  },
 };

@@ -4,7 +4,8 @@ import { columnOn, qualifiedName, tableOn } from '../../domain/pair.ts';
 import type { Pair, Side, TableDescription } from '../../domain/pair.ts';
 import { keyOf } from '../../domain/row.ts';
 import type { ImageValue, RowImage, RowKey } from '../../domain/row.ts';
-import { canonicalFromDebezium } from '../../domain/values/classes.ts';
+import { valuesOf } from '../../domain/values/column-values.ts';
+import { Loss } from '../../domain/values/loss.ts';
 import { DocumentReader } from './document.ts';
 import type { OpenDocument } from './document.ts';
 import { namesOtherTable, readKey, readPayload } from './envelope.ts';
@@ -206,7 +207,8 @@ export class DebeziumDecoder {
     if (column === undefined) return undefined;
     const { name, type } = columnOn(column, route.side);
     try {
-      return canonicalFromDebezium(column.valueClass, type, raw, schema?.get(name) ?? null);
+      const value = valuesOf(column, route.side).fromDebezium(raw, schema?.get(name) ?? null);
+      return value instanceof Loss ? undefined : value;
     } catch (error) {
       const detail = error instanceof LockstepError ? `: ${error.message}` : '';
       throw new LockstepError('bad_value', `column ${name} (${type.formatted}) cannot be decoded${detail}`, {

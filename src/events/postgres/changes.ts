@@ -4,7 +4,8 @@ import { columnOn, tableOn } from '../../domain/pair.ts';
 import type { Pair, Side } from '../../domain/pair.ts';
 import { keyId, keyOf } from '../../domain/row.ts';
 import type { ImageValue, RowImage, RowKey } from '../../domain/row.ts';
-import { canonicalFromText } from '../../domain/values/classes.ts';
+import { valuesOf } from '../../domain/values/column-values.ts';
+import { Loss } from '../../domain/values/loss.ts';
 import type { DeleteMessage, InsertMessage, OldTuple, RelationMessage, TruncateMessage, Tuple, UpdateMessage } from './pgoutput.ts';
 
 /** Bytes of a message kept in a dead letter. */
@@ -158,7 +159,8 @@ export class ChangeDecoder {
       }
       const column = columns[index] as Pair['columns'][number];
       try {
-        image.push(canonicalFromText(column.valueClass, columnOn(column, this.#side).type, text));
+        const value = valuesOf(column, this.#side).fromEventText(text);
+        image.push(value instanceof Loss ? undefined : value);
       } catch (error) {
         if (error instanceof LockstepError) throw new BadColumn(column.name, 'bad_value');
         throw error;

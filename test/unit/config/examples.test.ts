@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { requireStream, requireSupportedRules } from '../../../src/config/requirements.ts';
+import { requireStream } from '../../../src/config/requirements.ts';
 import { Folder } from './fixtures.ts';
 
 const root = join(import.meta.dirname, '../../..');
@@ -30,7 +30,6 @@ describe('examples in the documents', () => {
     for (const block of blocks) {
       const config = folder.load(block, { env });
       requireStream(config);
-      requireSupportedRules(config);
     }
   });
 

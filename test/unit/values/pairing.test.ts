@@ -30,26 +30,44 @@ describe('classes of two types', () => {
     ['text', 'bpchar', 'padded_text'],
     ['json', 'jsonb', 'json'],
     ['bit', 'bool', 'boolean'],
-    ['inet', 'inet', 'opaque_text'],
+    ['inet', 'cidr', 'network'],
+    ['int8', 'text', 'decimal'],
+    ['numeric', 'varchar', 'decimal'],
+    ['numeric', 'float8', 'decimal'],
+    ['money', 'numeric', 'decimal'],
+    ['float4', 'float8', 'float'],
+    ['uuid', 'text', 'uuid'],
+    ['jsonb', 'text', 'json'],
+    ['timestamp', 'timestamptz', 'instant'],
+    ['date', 'timestamp', 'timestamp'],
+    ['bool', 'int2', 'boolean'],
+    ['bit', 'int4', 'boolean'],
+    ['bool', 'text', 'boolean'],
+    ['hstore', 'jsonb', 'hstore'],
+    ['tsvector', 'text', 'text_search'],
+    ['pg_lsn', 'text', 'opaque_text'],
   ])('%s and %s are compared as %s', (old, neu, valueClass) => {
-    expect(chooseClass(sqlType(old), sqlType(neu))).toEqual({ kind: 'class', valueClass });
-    expect(chooseClass(sqlType(neu), sqlType(old))).toEqual({ kind: 'class', valueClass });
+    expect(chooseClass(sqlType(old), sqlType(neu))).toMatchObject({ kind: 'class', valueClass });
+    expect(chooseClass(sqlType(neu), sqlType(old))).toMatchObject({ kind: 'class', valueClass });
   });
 
   it.each([
-    ['timestamp', 'timestamptz', 'zone'],
-    ['float4', 'float8', 'round'],
-    ['uuid', 'text', 'common form'],
-    ['inet', 'cidr', 'common form'],
+    ['time', 'timetz', 'zone'],
+    ['uuid', 'int8', 'common form'],
+    ['inet', 'macaddr', 'common form'],
+    ['pg_lsn', 'tid', 'common form'],
+    ['numeric', 'timestamp', 'common form'],
   ])('%s and %s are not', (old, neu, why) => {
     expect(chooseClass(sqlType(old), sqlType(neu))).toMatchObject({ kind: 'incompatible', reason: expect.stringContaining(why) as unknown });
   });
 
   it('enums are their labels; arrays go by their elements', () => {
     expect(chooseClass(sqlType('mood', { kind: 'enum' }), sqlType('text'))).toEqual({ kind: 'class', valueClass: 'text' });
-    expect(chooseClass(sqlType('int4', { array: true }), sqlType('int8', { array: true }))).toEqual({ kind: 'class', valueClass: 'array' });
+    expect(chooseClass(sqlType('int4', { array: true }), sqlType('int8', { array: true }))).toEqual({ kind: 'class', valueClass: 'array', elementClass: 'integer' });
     expect(chooseClass(sqlType('int4', { array: true }), sqlType('int4')).kind).toBe('incompatible');
-    expect(chooseClass(sqlType('text', { array: true }), sqlType('bpchar', { array: true })).kind).toBe('incompatible');
+    expect(chooseClass(sqlType('text', { array: true }), sqlType('bpchar', { array: true }))).toEqual({ kind: 'class', valueClass: 'array', elementClass: 'padded_text' });
+    expect(chooseClass(sqlType('uuid', { array: true }), sqlType('int8', { array: true })).kind).toBe('incompatible');
+    expect(chooseClass(sqlType('int4', { array: true }), sqlType('text'))).toEqual({ kind: 'class', valueClass: 'array', elementClass: 'integer' });
   });
 });
 
@@ -73,7 +91,11 @@ describe('pairs', () => {
     ['ignored key', [id, column('a', sqlType('text'))], [id, column('a', sqlType('text'))], { columns: { id: { ignore: true } } }, undefined, /key column "id" is ignored/],
     ['json key', [column('id', sqlType('jsonb'))], [column('id', sqlType('jsonb'))], {}, undefined, /cannot be looked up/],
     ['unknown rule', [id], [id], { columns: { nope: { sensitive: true } } }, undefined, /name column "nope"/],
-    ['types', [id, column('a', sqlType('timestamp'))], [id, column('a', sqlType('timestamptz'))], {}, undefined, /timestamp on old and timestamptz on new/],
+    ['types', [id, column('a', sqlType('uuid'))], [id, column('a', sqlType('timestamptz'))], {}, undefined, /uuid on old and timestamptz on new.*sql/],
+    ['a rule that fits no text', [id, column('a', sqlType('text'))], [id, column('a', sqlType('text'))], { columns: { a: { precision: 'ms' } } }, undefined, /precision: is for times/],
+    ['a tolerance for text', [id, column('a', sqlType('numeric'))], [id, column('a', sqlType('text'))], { columns: { a: { tolerance: '0.1' } } }, undefined, /tolerance: is for numbers/],
+    ['a zone for numbers', [id, column('a', sqlType('numeric'))], [id, column('a', sqlType('numeric'))], { columns: { a: { zone: 'UTC' } } }, undefined, /zone: is for a timestamp/],
+    ['rules on the key', [column('id', sqlType('text'))], [column('id', sqlType('text'))], { columns: { id: { foldCase: true } } }, undefined, /key column "id" has rules/],
   ])('say what stands in the way: %s', (_what, old, neu, rules, key, message) => {
     const { problems } = make(old, neu, rules, key);
     expect(problems).toHaveLength(1);
