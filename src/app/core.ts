@@ -181,7 +181,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     phase: 'shadow',
     primarySide: config.primary,
     pairs,
-    findings: paired.findings,
+    findingsOf: (table) => [...(paired.findings.get(table) ?? []), ...(pipeline?.encodingFindings(table) ?? [])],
     pending,
     book,
     proofs,

@@ -1,13 +1,16 @@
 import type { Logger } from 'pino';
 import type { Config, KafkaEvents, PostgresEvents } from '../config/config.ts';
 import { DebeziumDecoder } from '../events/debezium/decoder.ts';
+import type { EncodingFinding } from '../events/debezium/encoding-findings.ts';
 import { createKafkaClient } from '../events/kafka/client.ts';
 import { KafkaPipelineOffsets } from '../events/kafka/offsets.ts';
 import { KafkaChangeSource } from '../events/kafka/source.ts';
 import { findTopics } from '../events/kafka/topics.ts';
 import { PostgresPipelineOffsets } from '../events/postgres/offsets.ts';
 import { PgoutputChangeSource } from '../events/postgres/source.ts';
-import { LockstepError } from '../domain/errors.ts';
+import { RegistryClient } from '../events/registry/client.ts';
+import { RegistrySchemas } from '../events/registry/schemas.ts';
+import type { LockstepError } from '../domain/errors.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import { otherSide, qualifiedName, tableOn } from '../domain/pair.ts';
 import type { ChangeSource, Clock, PartitionsOf, PipelineOffsets } from '../verify/ports.ts';
@@ -25,6 +28,8 @@ export interface Pipeline {
   readonly topicsOf: (connector: string) => ReadonlySet<string>;
   /** One stream in commit order, its offsets being log positions. */
   readonly ordered: boolean;
+  /** What a table's events have shown not to tell, so far. */
+  readonly encodingFindings: (pairId: string) => readonly string[];
   close(): Promise<void>;
 }
 
@@ -58,11 +63,6 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
     // What comes of it is told as a finding or an error; the client's own words, one for each attempt, only explain.
     log: (_level, message, details) => logger.debug({ ...details }, `kafka: ${message}`),
   });
-  if (events.registry !== null) {
-    throw new LockstepError('registry_unsupported', 'events.kafka.registry is set: this version reads JSON, not Avro', {
-      hint: 'leave events.kafka.registry out and use the JSON converter',
-    });
-  }
   const sides: readonly Side[] = ['old', 'new'];
   const wanted = paired.pairs.flatMap((pair) =>
     sides
@@ -85,6 +85,14 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
     nowMs: () => clock.nowMs(),
   });
   const counted = new Map(found.map(({ pairId, side, topic, partitions }) => [`${pairId}/${side}`, { topic, partitions }]));
+  const findings = new Map<string, string[]>();
+  const onEncodingFinding = ({ pairId, side, message }: EncodingFinding): void => {
+    const told = `events of ${side}: ${message}`;
+    const known = findings.get(pairId) ?? [];
+    if (known.includes(told)) return;
+    findings.set(pairId, [...known, told]);
+    logger.info({ table: pairId }, told);
+  };
   const source = consume
     ? new KafkaChangeSource({
         client,
@@ -95,6 +103,8 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
           topics,
           replicaIdentity: paired.replicaIdentity,
           placeholder: events.unavailablePlaceholder,
+          onEncodingFinding,
+          ...(events.registry === null ? {} : { registry: new RegistrySchemas({ client: new RegistryClient(events.registry), nowMs: () => clock.nowMs() }) }),
         }),
         onTrouble: options.onTrouble,
       })
@@ -106,6 +116,7 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
     connectorOf: (topic) => connectors.get(topic) ?? topic,
     topicsOf: (connector) => new Set([...connectors].filter(([, name]) => name === connector).map(([topic]) => topic)),
     ordered: false,
+    encodingFindings: (pairId) => findings.get(pairId) ?? [],
     partitions: (pair, side) => {
       const topic = counted.get(`${pair.id}/${side}`);
       return topic === undefined ? [] : Array.from({ length: topic.partitions }, (_, partition) => ({ topic: topic.topic, partition }));
@@ -142,6 +153,7 @@ function openPostgres(options: PipelineOptions, events: PostgresEvents): Pipelin
     connectorOf: () => events.slot,
     topicsOf: () => new Set([partition.topic]),
     ordered: true,
+    encodingFindings: () => [],
     partitions: (_pair, asked) => (asked === side ? [partition] : []),
     close: () => offsets.close(),
   };

@@ -35,6 +35,8 @@ export interface RowChange {
   readonly before: RowImage | null;
   /** Commit time on the clock of the database that made it, µs since 1970. */
   readonly committedAtUs: bigint;
+  /** `upper_bound`: the event does not tell, and the change was made some time before; exact where absent. */
+  readonly commitTime?: 'upper_bound';
   readonly snapshot: SnapshotMark;
   readonly position: Position;
 }
@@ -60,7 +62,7 @@ export interface Undecodable {
   readonly type: 'undecodable';
   /** The pair it would have belonged to. */
   readonly pair: Pair;
-  /** Stable, e.g. `not_json`, `no_key`, `bad_value`, `unknown_shape`. */
+  /** Stable, e.g. `not_json`, `no_key`, `bad_value`, `unknown_shape`, `registry_unreachable`. */
   readonly reason: string;
   /** What is wrong and where, without row values. */
   readonly message: string;

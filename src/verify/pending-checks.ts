@@ -37,6 +37,8 @@ export interface Check {
   /** It was while a read was under way, which therefore says nothing about it. */
   suspectedWhileBusy: boolean;
   suspicion: Suspicion | null;
+  /** Of a suspect whose change has no commit time of its own: the change was made after this; else null. */
+  heldFromUs: bigint | null;
   seenDrift: SeenDrift | null;
   attempts: number;
   hotRounds: number;
@@ -165,6 +167,7 @@ export class PendingChecks {
     const { waiters } = check;
     check.suspected = false;
     check.suspicion = null;
+    check.heldFromUs = null;
     check.waiters = [];
     this.dirty.add(check);
     for (const waiter of waiters) waiter({ kind: 'match', present });
@@ -265,6 +268,7 @@ export class PendingChecks {
       suspectedAtMs: nowMs,
       suspectedWhileBusy: false,
       suspicion: null,
+      heldFromUs: null,
       seenDrift: null,
       attempts: 0,
       hotRounds: 0,

@@ -285,7 +285,7 @@ export class Progress {
       const oldestUnsettledUs = this.oldestUnsettledUs(pair.id);
       proofs.advance(pair.id, {
         consumedThroughUs: watermarks.consumedThroughUs(partitions),
-        oldestUnsettledUs,
+        oldestUnsettledUs: earlier(oldestUnsettledUs, this.heldFromUs(pair.id)),
         snapshotInProgress,
       });
       if (this.sinkStands(pair.id, oldestUnsettledUs)) standing.push(pair.id);
@@ -306,6 +306,13 @@ export class Progress {
       if (first !== undefined && (oldest === null || first.committedAtUs < oldest)) oldest = first.committedAtUs;
     }
     return oldest;
+  }
+
+  /** Before the oldest change of a table that is not settled and does not say when it was made. */
+  private heldFromUs(table: string): bigint | null {
+    let held: bigint | null = null;
+    for (const check of this.parts.pending.checksOf(table)) held = earlier(held, check.heldFromUs);
+    return held;
   }
 
   /** Whether the same change has been the oldest beyond the budget and nothing as new was seen applied: a late sink moves on, a stopped one does not. */
@@ -336,4 +343,9 @@ export class Progress {
     if (behind > 0n) health.raise('consumer_behind', `${behind} records are not yet consumed`);
     else health.clear('consumer_behind');
   }
+}
+
+function earlier(left: bigint | null, right: bigint | null): bigint | null {
+  if (left === null || right === null) return left ?? right;
+  return left < right ? left : right;
 }

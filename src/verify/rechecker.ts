@@ -252,6 +252,7 @@ export class Rechecker {
           if (check.suspectedWhileBusy) break;
           if (changed) {
             check.suspected = false;
+            check.heldFromUs = null;
             pending.setVersions(
               check,
               check.versions.filter((version) => !versions.includes(version)),

@@ -145,6 +145,7 @@ export class Stream implements SourceListener {
     metrics.changeEvent(change.pair.id, change.side, change.op);
     if (change.side !== primarySide) this.onReplicaRow(change);
     else if (change.op === 'snapshot') this.onSnapshotRow(partition, change);
+    else if (change.commitTime === 'upper_bound') this.onTimelessRow(partition, change);
     else this.onPrimaryRow(partition, change);
   }
 
@@ -165,6 +166,18 @@ export class Stream implements SourceListener {
     history.add(pair.id, id, version.unknownColumns.length === 0 ? version.hash : undefined);
     watermarks.consumedChange(partition, change.committedAtUs);
     this.parts.onPrimaryChange(partition.topic, change.committedAtUs);
+  }
+
+  /**
+   * A change that does not say when it was made orders nothing and moves no watermark: the key goes to the
+   * confirm step, and until that is done verified-through stands where its partition was.
+   */
+  private onTimelessRow(partition: StreamPartition, change: RowChange): void {
+    const { history, hasher, pending, clock, watermarks } = this.parts;
+    const { pair, key, image } = change;
+    history.add(pair.id, keyId(key), image === null || isComplete(image) ? hashImage(hasher, image) : undefined);
+    const check = pending.suspect(pair, key, 'stream', clock.nowMs(), null);
+    check.heldFromUs ??= watermarks.partition(partition).watermarkUs ?? 0n;
   }
 
   private firstLookMs(pair: Pair, committedAtUs: bigint): number {

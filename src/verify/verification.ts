@@ -24,7 +24,8 @@ export interface VerificationParts {
   readonly phase: Phase;
   readonly primarySide: Side;
   readonly pairs: readonly Pair[];
-  readonly findings: ReadonlyMap<string, readonly string[]>;
+  /** What is worth knowing of a table's columns, so far. */
+  readonly findingsOf: (table: string) => readonly string[];
   readonly pending: PendingChecks;
   readonly book: DriftBook;
   readonly proofs: Proofs;
@@ -55,7 +56,7 @@ export class Verification {
   }
 
   tableStatus(pair: Pair): TableStatus {
-    const { proofs, pending, book, sweeps, findings } = this.parts;
+    const { proofs, pending, book, sweeps, findingsOf } = this.parts;
     const proof = proofs.get(pair.id);
     const sweep = sweeps.progressOf(pair.id);
     let hotKeys = 0;
@@ -87,7 +88,7 @@ export class Verification {
       lastSweepEndedMs: proof.lastSweepEndedMs,
       sweep,
       strategy: sweep?.strategy ?? null,
-      schemaFindings: (findings.get(pair.id) ?? []).map((message) => ({ severity: 'info' as const, message })),
+      schemaFindings: findingsOf(pair.id).map((message) => ({ severity: 'info' as const, message })),
     };
   }
 

@@ -94,8 +94,7 @@ function readerOf(column: PairColumn, common: ValueClass, type: SqlType, other: 
     if (column.valueClass === 'boolean') return booleanInText;
     return (text) => spelt(common, other, text);
   }
-  if (isOwnClass(column, type) || column.rules?.asText === true) return (text) => common.fromText(type, text);
-  return (text) => spelt(common, type, text);
+  return (text) => common.fromText(type, text);
 }
 
 /** Whether `type` is plain text and the class is another. */
@@ -103,10 +102,10 @@ function isSpelt(column: PairColumn, type: SqlType): boolean {
   return column.rules?.asText !== true && isPlainText(type) && column.valueClass !== 'text' && column.valueClass !== 'padded_text';
 }
 
-/** A value of another type that is none of the class stands for itself: no value's canonical form is equal to it. */
-function spelt(common: ValueClass, type: SqlType, text: string): string {
+/** A text that spells no value of the class stands for itself: no value's canonical form is equal to it. */
+function spelt(common: ValueClass, other: SqlType, text: string): string {
   try {
-    return common.fromText(type, text);
+    return common.fromText(other, text);
   } catch (error) {
     if (error instanceof LockstepError) return text;
     throw error;

@@ -1,4 +1,19 @@
-import type { NoChange, Position, SourceRecord } from '../../domain/change.ts';
+import { headerOf } from '../avro/framing.ts';
+import type { ControlReason, Envelope, EnvelopeOp, RawRow } from './envelope.ts';
+import { readKey, readPayload } from './envelope.ts';
+import type { EncodingFinding } from './encoding-findings.ts';
+import { readFlat, readFlatTombstone } from './flat.ts';
+import type { FlatEvent } from './flat.ts';
+import { PayloadOpener } from './payloads.ts';
+import type { OpenPayload, SchemaLookup } from './payloads.ts';
+import { Placeholder } from './placeholder.ts';
+import type { KafkaRecord } from './records.ts';
+import { isOtherTable, physicalTable, routeOf, Routes } from './routes.ts';
+import type { EventTable, Route } from './routes.ts';
+import type { PayloadSchema, StructSchema } from './schemas.ts';
+import { integerOf } from './source-block.ts';
+import { LastDeletes, Shapes } from './tombstones.ts';
+import type { NoChange, Position, RowChange, SourceRecord } from '../../domain/change.ts';
 import { LockstepError } from '../../domain/errors.ts';
 import { columnOn, qualifiedName, tableOn } from '../../domain/pair.ts';
 import type { Pair, Side, TableDescription } from '../../domain/pair.ts';
@@ -6,13 +21,8 @@ import { keyOf } from '../../domain/row.ts';
 import type { ImageValue, RowImage, RowKey } from '../../domain/row.ts';
 import { valuesOf } from '../../domain/values/column-values.ts';
 import { Loss } from '../../domain/values/loss.ts';
-import { DocumentReader } from './document.ts';
-import type { OpenDocument } from './document.ts';
-import { namesOtherTable, readKey, readPayload } from './envelope.ts';
-import type { Envelope, EnvelopeOp, RawRow } from './envelope.ts';
-import { Placeholder } from './placeholder.ts';
-import { envelopeSchema, structSchema } from './schemas.ts';
-import type { EnvelopeSchema, StructSchema } from './schemas.ts';
+
+export type { KafkaRecord } from './records.ts';
 
 /** A dead letter keeps this much of a key and of a value; what is longer can be read again from the topic. */
 export const MAX_RAW_BYTES = 1024 * 1024;
@@ -20,14 +30,12 @@ export const MAX_RAW_BYTES = 1024 * 1024;
 /** PostgreSQL's own limit on a value is 1 GiB; parsing that as one text would stall every table. */
 export const MAX_VALUE_BYTES = 128 * 1024 * 1024;
 
-/** One Kafka message with its place. */
-export interface KafkaRecord {
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: string;
-  readonly key: Buffer | null;
-  readonly value: Buffer | null;
-}
+/** Where ByLogicalTableRouter keeps the table in the key, by default. */
+const PHYSICAL_TABLE = '__dbz__physicalTableIdentifier';
+const PHYSICAL_TABLE_FIELD: ReadonlyMap<string, number> = new Map([[PHYSICAL_TABLE, 0]]);
+
+/** The header that the outbox router puts on each of its messages. */
+const OUTBOX_HEADER = 'id';
 
 export type ReplicaIdentity = TableDescription['replicaIdentity'];
 
@@ -39,52 +47,68 @@ export interface DebeziumDecoderOptions {
   readonly replicaIdentity: ReadonlyMap<string, Readonly<Partial<Record<Side, ReplicaIdentity>>>>;
   /** The connector's `unavailable.value.placeholder`. */
   readonly placeholder?: string;
-}
-
-interface Route {
-  readonly pair: Pair;
-  readonly side: Side;
-  /** Positions by the names that this side's columns have. */
-  readonly columns: ReadonlyMap<string, number>;
-  readonly keyColumns: ReadonlyMap<string, number>;
+  /** Absent: Avro is not understood. */
+  readonly registry?: SchemaLookup;
+  /** Told once of each thing that events do not tell, or tell less exactly than the database. */
+  readonly onEncodingFinding?: (finding: EncodingFinding) => void;
 }
 
 const NO_COLUMNS: ReadonlyMap<string, number> = new Map();
 
-const CHANGE_OPS: Readonly<Record<Exclude<EnvelopeOp, 't' | 'm'>, 'create' | 'update' | 'delete' | 'snapshot'>> = {
+const CHANGE_OPS: Readonly<Record<Exclude<EnvelopeOp, 't' | 'm'>, RowChange['op']>> = {
   c: 'create',
   u: 'update',
   d: 'delete',
   r: 'snapshot',
 };
 
-/** Turns Debezium's JSON change events into changes of pairs. */
+/** What of a change does not depend on how it was written. */
+interface ChangeFacts {
+  readonly op: RowChange['op'];
+  readonly image: RowImage | null;
+  readonly before: RowImage | null;
+  readonly position: Position;
+}
+
+/** Turns Debezium's change events, whole or flattened, in JSON or Avro, into changes of pairs. */
 export class DebeziumDecoder {
-  readonly #routes = new Map<string, Route[]>();
+  readonly #routes: Routes;
   readonly #replicaIdentity: DebeziumDecoderOptions['replicaIdentity'];
   readonly #placeholder: Placeholder;
-  readonly #values = new DocumentReader<EnvelopeSchema>(envelopeSchema);
-  readonly #keys = new DocumentReader<StructSchema>(structSchema);
+  readonly #payloads: PayloadOpener;
+  readonly #shapes = new Shapes();
+  readonly #lastDeletes = new LastDeletes();
 
   constructor(options: DebeziumDecoderOptions) {
     this.#replicaIdentity = options.replicaIdentity;
     this.#placeholder = new Placeholder(options.placeholder);
+    this.#payloads = new PayloadOpener(options.registry ?? null);
+    this.#routes = new Routes(options.onEncodingFinding ?? (() => undefined));
     for (const pair of options.pairs) {
       for (const side of ['old', 'new'] as const) {
         const topic = pair.topic[side];
-        if (topic !== undefined) this.#addRoute(topic, pair, side);
+        if (topic !== undefined) this.#routes.add(topic, pair, side);
       }
     }
-    for (const { topic, pair, side } of options.topics ?? []) this.#addRoute(topic, pair, side);
+    for (const { topic, pair, side } of options.topics ?? []) this.#routes.add(topic, pair, side);
+  }
+
+  /**
+   * Gets ready what decoding these records needs: schemas from the registry. Patient with a registry that
+   * does not answer, for a bounded time. Never rejects: what could not be had makes its records undecodable.
+   * @param fresh asks again for what failed a moment ago
+   */
+  async prepare(records: readonly KafkaRecord[], { fresh = false }: { readonly fresh?: boolean } = {}): Promise<void> {
+    await this.#payloads.prepare(records, fresh);
   }
 
   /** Decodes one message. Never throws: what is not understood comes back as `undecodable`. */
   decode(record: KafkaRecord): SourceRecord {
     const position = { topic: record.topic, partition: record.partition, offset: record.offset, lsn: null, txId: null };
-    const routes = this.#routes.get(record.topic);
+    const routes = this.#routes.of(record.topic);
     if (routes === undefined) return this.#decodeUnmapped(record, position);
-    if (record.value === null) return { type: 'none', reason: 'tombstone', position };
     try {
+      if (record.value === null) return this.#tombstone(record, routes, position);
       return this.#decodeMapped(record, record.value, routes, position);
     } catch (error) {
       const known = error instanceof LockstepError;
@@ -100,73 +124,58 @@ export class DebeziumDecoder {
     }
   }
 
-  #addRoute(topic: string, pair: Pair, side: Side): void {
-    const routes = this.#routes.get(topic) ?? [];
-    if (routes.some((route) => route.pair.id === pair.id && route.side === side)) return;
-    const columns = new Map(pair.columns.map((column, index) => [columnOn(column, side).name, index]));
-    const keyColumns = new Map<string, number>();
-    for (const [name, index] of columns) {
-      const place = pair.key.indexOf(index);
-      if (place >= 0) keyColumns.set(name, place);
-    }
-    routes.push({ pair, side, columns, keyColumns });
-    this.#routes.set(topic, routes);
-  }
-
   #decodeMapped(record: KafkaRecord, value: Buffer, routes: readonly Route[], position: Position): SourceRecord {
     if (value.length > MAX_VALUE_BYTES) {
       throw new LockstepError('too_large', `the value has ${value.length} bytes, the limit is ${MAX_VALUE_BYTES}`);
     }
-    let route = routes[0] as Route;
-    let [payload, schema] = this.#readValue(record.topic, value, route);
-    if (payload.type === 'tombstone') return { type: 'none', reason: 'tombstone', position };
-    if (payload.type === 'control') return { type: 'none', reason: payload.reason, position };
-    if (this.#isOtherTable(record, route, payload.envelope)) {
-      const { source } = payload.envelope;
-      if (routes.length === 1) {
-        throw new LockstepError(
-          'unknown_shape',
-          `an event of table ${source.schema ?? ''}.${source.table ?? ''} in the topic of ${qualifiedName(tableOn(route.pair, route.side))}`,
-        );
-      }
-      const other = routes.find(({ pair, side }) => {
-        const table = tableOn(pair, side);
-        return !namesOtherTable(source, table.schema, table.name);
-      });
-      if (other === undefined) return { type: 'none', reason: 'unmapped', position };
-      route = other;
-      [payload, schema] = this.#readValue(record.topic, value, route);
-      if (payload.type !== 'envelope') return { type: 'none', reason: 'unmapped', position };
+    const first = routes[0] as Route;
+    const opened = this.#payloads.open('value', record.topic, value, record.headers);
+    const again = opened.cursor.fork();
+    const payload = readPayload(opened.cursor, first.columns, this.#trustsBefore(first));
+    opened.finish();
+    switch (payload.type) {
+      case 'tombstone':
+        return this.#tombstone(record, routes, position);
+      case 'envelope':
+        this.#shapes.saw(record.topic, 'envelope');
+        return this.#decodeEnvelope(record, routes, payload.envelope, { ...opened, cursor: again }, position);
+      case 'control':
+      case 'bare':
+        return this.#decodeBare(record, routes, payload.type === 'control' ? payload.reason : null, { ...opened, cursor: again }, position);
     }
-    return this.#change(record, route, payload.envelope, schema, position);
   }
 
-  #readValue(topic: string, value: Buffer, route: Route): [ReturnType<typeof readPayload>, EnvelopeSchema | null] {
-    const document = this.#values.open(topic, value);
-    const payload = readPayload(document.scanner, route.columns, this.#trustsBefore(route));
-    document.finish();
-    return [payload, document.schema];
+  #decodeEnvelope(
+    record: KafkaRecord,
+    routes: readonly Route[],
+    envelope: Envelope,
+    again: OpenPayload,
+    position: Position,
+  ): SourceRecord {
+    const route = this.#routeOf(record, routes, envelope.source);
+    if (route === null) return { type: 'none', reason: 'unmapped', position };
+    if (route === routes[0]) return this.#change(record, route, envelope, again.schema, position);
+    const payload = readPayload(again.cursor, route.columns, this.#trustsBefore(route));
+    if (payload.type !== 'envelope') return { type: 'none', reason: 'unmapped', position };
+    return this.#change(record, route, payload.envelope, again.schema, position);
+  }
+
+  /** The route of an event's table; null where the topic's other tables are not compared. */
+  #routeOf(record: KafkaRecord, routes: readonly Route[], table: EventTable): Route | null {
+    const first = routes[0] as Route;
+    if (!isOtherTable(first, record.topic, table)) return first;
+    if (routes.length > 1) return routeOf(routes, table) ?? null;
+    throw new LockstepError(
+      'other_table',
+      `an event of table ${table.schema ?? ''}.${table.table ?? ''} in the topic of ${qualifiedName(tableOn(first.pair, first.side))}`,
+    );
   }
 
   #trustsBefore(route: Route): boolean {
     return this.#replicaIdentity.get(route.pair.id)?.[route.side] === 'full';
   }
 
-  /** A topic named after the table is believed, so that a partition's own name in `source` does no harm. */
-  #isOtherTable(record: KafkaRecord, route: Route, envelope: Envelope): boolean {
-    const table = tableOn(route.pair, route.side);
-    return (
-      namesOtherTable(envelope.source, table.schema, table.name) && !record.topic.endsWith(`.${qualifiedName(table)}`)
-    );
-  }
-
-  #change(
-    record: KafkaRecord,
-    route: Route,
-    envelope: Envelope,
-    schema: EnvelopeSchema | null,
-    at: Position,
-  ): SourceRecord {
+  #change(record: KafkaRecord, route: Route, envelope: Envelope, schema: PayloadSchema | null, at: Position): SourceRecord {
     const { op, source } = envelope;
     const { pair, side } = route;
     const position: Position = { ...at, lsn: source.lsn, txId: source.txId };
@@ -179,23 +188,93 @@ export class DebeziumDecoder {
       op === 'd' || envelope.after === null ? null : this.#image(route, envelope.after, schema?.after ?? null, leavesOut);
     const before =
       envelope.before === null ? null : this.#image(route, envelope.before, schema?.before ?? null, leavesOut);
-    return {
-      type: 'row',
-      pair,
-      side,
-      op: CHANGE_OPS[op],
-      key: this.#key(record, route, image ?? before),
-      image,
-      before,
-      committedAtUs: source.committedAtUs,
-      snapshot: source.snapshot,
-      position,
-    };
+    const change = this.#rowChange(record, route, { op: CHANGE_OPS[op], image, before, position }, image ?? before);
+    return { ...change, committedAtUs: source.committedAtUs, snapshot: source.snapshot };
+  }
+
+  /** A payload without an envelope: a flattened row, or something that tells nothing of rows. */
+  #decodeBare(
+    record: KafkaRecord,
+    routes: readonly Route[],
+    control: ControlReason | null,
+    again: OpenPayload,
+    position: Position,
+  ): SourceRecord {
+    const first = routes[0] as Route;
+    let flat = readFlat(again.cursor.fork(), first.columns, record.headers);
+    const route = this.#routeOf(record, routes, this.#flatTable(record, routes, flat));
+    if (route === null) return { type: 'none', reason: 'unmapped', position };
+    if (route !== first) flat = readFlat(again.cursor, route.columns, record.headers);
+    if (!isRow(route, flat, record)) {
+      if (control !== null) return { type: 'none', reason: control, position };
+      throw noRow(record);
+    }
+    this.#shapes.saw(record.topic, 'flat');
+    return this.#flatChange(record, route, flat, again.schema?.row ?? null, position);
+  }
+
+  #flatChange(record: KafkaRecord, route: Route, flat: FlatEvent, schema: StructSchema | null, at: Position): RowChange {
+    const position: Position = { ...at, lsn: flat.lsn, txId: flat.txId };
+    const op = flat.deleted ? 'd' : (flat.op ?? 'u');
+    const raw = flat.row ?? [];
+    // Of a deleted row only the full identity tells more than fillers.
+    const image = op === 'd' ? null : this.#image(route, raw, schema, op !== 'r');
+    const before = op === 'd' && flat.row !== null && this.#trustsBefore(route) ? this.#image(route, raw, schema, true) : null;
+    const change = this.#rowChange(record, route, { op: CHANGE_OPS[op], image, before, position }, image ?? before);
+    if (op === 'd' && flat.row !== null) this.#lastDeletes.remember(record);
+    else this.#lastDeletes.forget(record);
+    const snapshot = op === 'r' && flat.snapshot === 'none' ? 'initial' : flat.snapshot;
+    if (flat.committedAtUs !== null) return { ...change, committedAtUs: flat.committedAtUs, snapshot };
+    const recordedAtMs = integerOf(record.timestamp ?? null);
+    const committedAtUs = flat.handledAtUs ?? (recordedAtMs === null ? null : recordedAtMs * 1000n);
+    if (committedAtUs === null) throw new LockstepError('unknown_shape', 'the record has no time of any kind');
+    if (flat.row === null) route.findings.event('no_delete_time', TIMELESS_DELETES);
+    else route.findings.event('no_commit_time', TIMELESS);
+    return { ...change, committedAtUs, commitTime: 'upper_bound', snapshot };
+  }
+
+  /**
+   * A null value. After an envelope it repeats a delete for log compaction. On a topic of flattened rows it may be
+   * all that there is of a delete, and then it tells the key alone. Before the topic's shape is known it is taken
+   * for that: a check too many costs a read.
+   */
+  #tombstone(record: KafkaRecord, routes: readonly Route[], position: Position): SourceRecord {
+    const none: NoChange = { type: 'none', reason: 'tombstone', position };
+    if (record.key === null || this.#shapes.of(record.topic) === 'envelope' || this.#lastDeletes.isRepeated(record)) return none;
+    const flat = readFlatTombstone(record.headers);
+    const route = this.#routeOf(record, routes, this.#flatTable(record, routes, flat));
+    if (route === null) return { type: 'none', reason: 'unmapped', position };
+    if (this.#shapes.of(record.topic) === null && this.#messageKey(record, record.key, route) === null) return none;
+    return this.#flatChange(record, route, flat, null, position);
+  }
+
+  /** The table of a row without envelope: as added, else as a router keeps it in the key. */
+  #flatTable(record: KafkaRecord, routes: readonly Route[], flat: FlatEvent): EventTable {
+    if (flat.table !== null) return flat;
+    const identifier = record.key === null ? null : this.#physicalTable(record, record.key);
+    if (identifier !== null) return physicalTable(identifier);
+    if (routes.length === 1) return { schema: null, table: null };
+    throw new LockstepError(
+      'other_table',
+      'nothing in the row tells which of the topic’s tables it is of; give ExtractNewRecordState add.fields=table,schema',
+    );
+  }
+
+  #physicalTable(record: KafkaRecord, key: Buffer): string | null {
+    if (!key.includes(PHYSICAL_TABLE) && key[0] === BRACE) return null;
+    try {
+      const opened = this.#payloads.open('key', record.topic, key, record.headers);
+      const value = readKey(opened.cursor, PHYSICAL_TABLE_FIELD)?.[0];
+      return typeof value === 'string' ? value : null;
+    } catch {
+      return null;
+    }
   }
 
   #image(route: Route, raw: RawRow, schema: StructSchema | null, leavesOut: boolean): RowImage {
     return route.pair.columns.map((_, index) => {
       const value = raw[index];
+      route.findings.column(index, value !== undefined);
       if (leavesOut && value !== null && value !== undefined && this.#placeholder.matches(value)) return undefined;
       return this.#value(route, index, value, schema);
     });
@@ -208,7 +287,9 @@ export class DebeziumDecoder {
     const { name, type } = columnOn(column, route.side);
     try {
       const value = valuesOf(column, route.side).fromDebezium(raw, schema?.get(name) ?? null);
-      return value instanceof Loss ? undefined : value;
+      if (!(value instanceof Loss)) return value;
+      route.findings.loss(index, value);
+      return undefined;
     } catch (error) {
       const detail = error instanceof LockstepError ? `: ${error.message}` : '';
       throw new LockstepError('bad_value', `column ${name} (${type.formatted}) cannot be decoded${detail}`, {
@@ -218,35 +299,40 @@ export class DebeziumDecoder {
     }
   }
 
-  /** The message key where it has all of the pair's key, else the row's own columns. */
+  #rowChange(record: KafkaRecord, route: Route, facts: ChangeFacts, row: RowImage | null): Omit<RowChange, 'committedAtUs' | 'snapshot'> {
+    return { type: 'row', pair: route.pair, side: route.side, key: this.#key(record, route, row), ...facts };
+  }
+
+  /** The row's own key columns where it has them, else the message key's. */
   #key(record: KafkaRecord, route: Route, row: RowImage | null): RowKey {
-    const fromMessage = record.key === null ? null : this.#messageKey(record.topic, record.key, route);
-    const key = fromMessage ?? (row === null ? null : keyOf(route.pair, row));
+    const key = row === null ? null : keyOf(route.pair, row);
     if (key !== null) return key;
-    const names = [...route.keyColumns.keys()].join(', ');
+    const fromMessage = record.key === null ? null : this.#messageKey(record, record.key, route);
+    if (fromMessage !== null) return fromMessage;
+    const names = route.pair.key.map((index) => route.pair.columns[index]?.[route.side].name).join(', ');
     throw new LockstepError(
       'no_key',
       `neither the message key nor a trustworthy row image has all key columns (${names}); ` +
-        'use a JSON key converter, or REPLICA IDENTITY FULL where the key is not the primary key',
+        'use a JSON or Avro key converter, or REPLICA IDENTITY FULL where the key is not the primary key',
     );
   }
 
-  #messageKey(topic: string, bytes: Buffer, route: Route): RowKey | null {
-    let document: OpenDocument<StructSchema>;
+  #messageKey(record: KafkaRecord, bytes: Buffer, route: Route): RowKey | null {
+    let opened: OpenPayload;
     let raw: RawRow | null;
     try {
-      document = this.#keys.open(topic, bytes);
-      raw = readKey(document.scanner, route.keyColumns);
-      document.finish();
+      opened = this.#payloads.open('key', record.topic, bytes, record.headers);
+      raw = readKey(opened.cursor, route.keyColumns);
+      opened.finish();
     } catch (error) {
-      // Keys of other converters are no fault: the row itself may have the key.
-      if (error instanceof LockstepError) return null;
+      // A key of a converter that tells no columns.
+      if (error instanceof LockstepError && error.code === 'not_json') return null;
       throw error;
     }
     if (raw === null) return null;
     const key: string[] = [];
     for (let place = 0; place < route.pair.key.length; place++) {
-      const value = this.#value(route, route.pair.key[place] as number, raw[place], document.schema);
+      const value = this.#value(route, route.pair.key[place] as number, raw[place], opened.schema?.row ?? null);
       if (value === null || value === undefined) return null;
       key.push(value);
     }
@@ -258,13 +344,47 @@ export class DebeziumDecoder {
     if (byName !== null) return { type: 'none', reason: byName, position };
     if (record.value === null) return { type: 'none', reason: 'tombstone', position };
     try {
-      const payload = readPayload(this.#values.open(record.topic, record.value).scanner, NO_COLUMNS, false);
+      const payload = readPayload(this.#payloads.open('value', record.topic, record.value, record.headers).cursor, NO_COLUMNS, false);
       if (payload.type === 'control') return { type: 'none', reason: payload.reason, position };
     } catch {
       // Not a pair's topic: nothing in it can be a change that we owe a check.
     }
     return { type: 'none', reason: 'unmapped', position };
   }
+}
+
+const BRACE = 123;
+
+const TIMELESS =
+  'flattened events carry no commit time: each change is confirmed by reading both databases, and lag is not measured; ' +
+  'give ExtractNewRecordState add.fields=op,table,lsn,source.ts_us';
+
+const TIMELESS_DELETES =
+  'deletes come as null values without a commit time: each is confirmed by reading both databases, and its lag is not measured; ' +
+  'set delete.tombstone.handling.mode to rewrite';
+
+/**
+ * Whether a payload without envelope is a row of the route's table. Without anything
+ * added to it, it must look like one: all of the key, and most of the columns.
+ */
+function isRow(route: Route, { row, marked }: FlatEvent, record: KafkaRecord): boolean {
+  if (row === null || marked) return row !== null && row.some((value) => value !== undefined);
+  if (isRouted(record)) return false;
+  if (route.pair.key.some((index) => row[index] === undefined)) return false;
+  const present = row.filter((value) => value !== undefined).length;
+  return present * 2 > route.pair.columns.length;
+}
+
+/** Whether the outbox router has made the message. */
+function isRouted({ headers }: KafkaRecord): boolean {
+  return headers !== undefined && headerOf(headers, OUTBOX_HEADER) !== null;
+}
+
+function noRow(record: KafkaRecord): LockstepError {
+  if (isRouted(record)) {
+    return new LockstepError('outbox_event', 'a message of the outbox router: it tells nothing of the table’s rows; give the topic of a connector without it');
+  }
+  return new LockstepError('unknown_shape', 'neither a Debezium envelope (op, source, before, after) nor a flattened row of the table');
 }
 
 function reasonByTopic(topic: string): 'heartbeat' | 'transaction' | null {

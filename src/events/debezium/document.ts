@@ -13,7 +13,7 @@ export interface OpenDocument<Schema> {
   /** Parsed schema part; null where the document has none. */
   readonly schema: Schema | null;
   /** Stands at the payload. */
-  readonly scanner: JsonScanner;
+  readonly cursor: JsonScanner;
   /** Call when the payload is read: fails with `not_json` unless the document ends there. */
   readonly finish: () => void;
 }
@@ -39,7 +39,7 @@ export class DocumentReader<Schema> {
 
   /** Throws `not_json`, or what parsing the schema throws. */
   open(topic: string, bytes: Buffer): OpenDocument<Schema> {
-    if (!isUtf8(bytes)) throw new LockstepError('not_json', notUtf8(bytes));
+    if (!isUtf8(bytes)) throw new LockstepError('not_json', 'not JSON: the bytes are not UTF-8');
     const known = this.#prefixes.get(topic);
     if (known !== undefined) {
       for (const prefix of known) {
@@ -78,7 +78,7 @@ export class DocumentReader<Schema> {
     if (others || payloadAt < 0 || schema === undefined || typeof schema !== 'object') return null;
     const parsed = schema === null ? null : this.#parseSchema(schema);
     if (!schemaFirst) {
-      return { schema: parsed, scanner: new JsonScanner(text, payloadAt), finish: () => undefined };
+      return { schema: parsed, cursor: new JsonScanner(text, payloadAt), finish: () => undefined };
     }
     this.#remember(topic, { bytes: Buffer.from(text.slice(0, payloadAt), 'utf8'), schema: parsed });
     return wrapped(new JsonScanner(text, payloadAt), parsed);
@@ -96,7 +96,7 @@ export class DocumentReader<Schema> {
 function wrapped<Schema>(scanner: JsonScanner, schema: Schema | null): OpenDocument<Schema> {
   return {
     schema,
-    scanner,
+    cursor: scanner,
     finish: () => {
       scanner.closeObject();
       scanner.end();
@@ -108,15 +108,10 @@ function bare<Schema>(text: string): OpenDocument<Schema> {
   const scanner = new JsonScanner(text);
   return {
     schema: null,
-    scanner,
+    cursor: scanner,
     finish: () => {
       scanner.end();
     },
   };
 }
 
-function notUtf8(bytes: Buffer): string {
-  return bytes[0] === 0
-    ? 'not JSON: the bytes look like Avro or another registry format; set the converter to JSON'
-    : 'not JSON: the bytes are not UTF-8';
-}

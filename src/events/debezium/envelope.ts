@@ -1,23 +1,15 @@
-import type { SnapshotMark } from '../../domain/change.ts';
 import { LockstepError } from '../../domain/errors.ts';
-import { JsonNumber } from '../../domain/json.ts';
 import type { ExactJson } from '../../domain/json.ts';
-import type { JsonScanner } from './json.ts';
+import type { PayloadCursor } from './cursor.ts';
+import { readSource } from './source-block.ts';
+import type { EnvelopeSource } from './source-block.ts';
 
 export type EnvelopeOp = 'c' | 'u' | 'd' | 'r' | 't' | 'm';
 
 /** Raw values by column position; undefined where the event has no such field. */
 export type RawRow = readonly (ExactJson | undefined)[];
 
-/** Where and when a change was made, from the envelope's `source`. */
-export interface EnvelopeSource {
-  readonly schema: string | null;
-  readonly table: string | null;
-  readonly committedAtUs: bigint | null;
-  readonly lsn: bigint | null;
-  readonly txId: string | null;
-  readonly snapshot: SnapshotMark;
-}
+export type ControlReason = 'heartbeat' | 'transaction' | 'schema_change' | 'message';
 
 /** A change event as it came, columns picked but not converted. */
 export interface Envelope {
@@ -29,106 +21,25 @@ export interface Envelope {
 
 export type Payload =
   | { readonly type: 'envelope'; readonly envelope: Envelope }
-  | { readonly type: 'control'; readonly reason: 'heartbeat' | 'transaction' | 'schema_change' | 'message' }
+  | { readonly type: 'control'; readonly reason: ControlReason }
+  /** No envelope: a row without one, or something else. */
+  | { readonly type: 'bare' }
   | { readonly type: 'tombstone' };
 
 const OPS: ReadonlySet<string> = new Set(['c', 'u', 'd', 'r', 't', 'm']);
-const SNAPSHOT_ROWS: ReadonlySet<string> = new Set(['true', 'first', 'first_in_data_collection']);
-const INTEGER = /^-?[0-9]+$/;
 
-function integer(value: ExactJson): bigint | null {
-  return value instanceof JsonNumber && INTEGER.test(value.text) ? BigInt(value.text) : null;
-}
-
-/**
- * Where a record stands in a snapshot. A connector marks only its very last row
- * `last`; `last_in_data_collection` is the end of this table's share.
- */
-export function snapshotMark(value: ExactJson): SnapshotMark {
-  if (value === true || (typeof value === 'string' && SNAPSHOT_ROWS.has(value))) return 'initial';
-  if (value === 'last' || value === 'last_in_data_collection') return 'initial_last';
-  return value === 'incremental' ? 'incremental' : 'none';
-}
-
-function readSource(scanner: JsonScanner): EnvelopeSource | null {
-  if (scanner.peek() !== '{') {
-    scanner.skip();
-    return null;
-  }
-  let schema: string | null = null;
-  let table: string | null = null;
-  let tsUs: bigint | null = null;
-  let tsNs: bigint | null = null;
-  let tsMs: bigint | null = null;
-  let lsn: bigint | null = null;
-  let txId: string | null = null;
-  let gtid: string | null = null;
-  let snapshot: SnapshotMark = 'none';
-  scanner.fields((name) => {
-    switch (name) {
-      case 'schema':
-        schema = text(scanner.value());
-        return;
-      case 'table':
-        table = text(scanner.value());
-        return;
-      case 'ts_us':
-        tsUs = integer(scanner.value());
-        return;
-      case 'ts_ns':
-        tsNs = integer(scanner.value());
-        return;
-      case 'ts_ms':
-        tsMs = integer(scanner.value());
-        return;
-      case 'lsn':
-        lsn = integer(scanner.value());
-        return;
-      case 'txId':
-        txId = scalar(scanner.value());
-        return;
-      case 'gtid':
-        gtid = scalar(scanner.value());
-        return;
-      case 'snapshot':
-        snapshot = snapshotMark(scanner.value());
-        return;
-      default:
-        scanner.skip();
-    }
-  });
-  return { schema, table, committedAtUs: microseconds(tsUs, tsNs, tsMs), lsn, txId: txId ?? gtid, snapshot };
-}
-
-function microseconds(us: bigint | null, ns: bigint | null, ms: bigint | null): bigint | null {
-  if (us !== null) return us;
-  if (ns !== null) return ns / 1000n;
-  return ms === null ? null : ms * 1000n;
-}
-
-function text(value: ExactJson): string | null {
-  return typeof value === 'string' ? value : null;
-}
-
-function scalar(value: ExactJson): string | null {
-  return value instanceof JsonNumber ? value.text : text(value);
-}
-
-function readRow(scanner: JsonScanner, columns: ReadonlyMap<string, number>): RawRow | null {
-  const first = scanner.peek();
-  if (first === 'n') {
-    scanner.skip();
-    return null;
-  }
+/** The fields of a row that are asked for; null where the row is null, undefined where it is none. */
+export function readRow(cursor: PayloadCursor, columns: ReadonlyMap<string, number>): RawRow | null | undefined {
+  const first = cursor.peek();
   if (first !== '{') {
-    scanner.skip();
-    throw new LockstepError('unknown_shape', 'before or after is not an object');
+    cursor.skip();
+    return first === 'n' ? null : undefined;
   }
   const row: (ExactJson | undefined)[] = Array.from<undefined>({ length: columns.size });
-  scanner.fields((name) => {
+  cursor.fields((name) => {
     const index = columns.get(name);
-    if (index === undefined) scanner.skip();
-    else row[index] = scanner.value();
+    if (index === undefined) cursor.skip();
+    else row[index] = cursor.value();
   });
   return row;
 }
@@ -137,88 +48,78 @@ function readRow(scanner: JsonScanner, columns: ReadonlyMap<string, number>): Ra
  * Reads a message's payload: of rows, only the columns asked for.
  * @param columns column positions by the name that events give them
  * @param wantBefore whether `before` can be trusted and is worth reading
- * Throws `not_json` or `unknown_shape`.
+ * Throws `not_json`, `bad_avro` or `unknown_shape`.
  */
-export function readPayload(
-  scanner: JsonScanner,
-  columns: ReadonlyMap<string, number>,
-  wantBefore: boolean,
-): Payload {
-  if (scanner.peek() === 'n') {
-    scanner.skip();
+export function readPayload(cursor: PayloadCursor, columns: ReadonlyMap<string, number>, wantBefore: boolean): Payload {
+  const first = cursor.peek();
+  if (first === 'n') {
+    cursor.skip();
     return { type: 'tombstone' };
   }
-  if (scanner.peek() !== '{') {
-    scanner.skip();
-    throw new LockstepError('unknown_shape', 'the value is not an object');
+  if (first !== '{') {
+    cursor.skip();
+    return { type: 'bare' };
   }
   let op: ExactJson | undefined;
   let source: EnvelopeSource | null = null;
-  let before: RawRow | null = null;
-  let after: RawRow | null = null;
+  let before: RawRow | null | undefined = null;
+  let after: RawRow | null | undefined = null;
+  let hasRow = false;
   let status: ExactJson | undefined;
   const names = new Set<string>();
-  scanner.fields((name) => {
-    names.add(name);
+  cursor.fields((name) => {
     switch (name) {
       case 'op':
-        op = scanner.value();
+        op = cursor.value();
         return;
       case 'source':
-        source = readSource(scanner);
+        source = readSource(cursor);
         return;
       case 'before':
-        if (wantBefore) before = readRow(scanner, columns);
-        else scanner.skip();
+        hasRow = true;
+        if (wantBefore) before = readRow(cursor, columns);
+        else cursor.skip();
         return;
       case 'after':
-        after = readRow(scanner, columns);
+        hasRow = true;
+        after = readRow(cursor, columns);
         return;
       case 'status':
-        status = scanner.value();
+        names.add(name);
+        status = cursor.value();
         return;
       default:
-        scanner.skip();
+        names.add(name);
+        cursor.skip();
     }
   });
-  if (op === undefined) return { type: 'control', reason: controlReason(names, status) };
+  if (op === 'm' && !hasRow) return { type: 'control', reason: 'message' };
+  if (op === undefined || source === null || (op !== 't' && !hasRow)) return notEnvelope(op, names, status);
   if (typeof op !== 'string' || !OPS.has(op)) {
     throw new LockstepError('unknown_shape', 'the envelope has an op that is none of c, u, d, r, t, m');
   }
-  if (op === 'm') return { type: 'control', reason: 'message' };
-  if (source === null) throw new LockstepError('unknown_shape', 'the envelope has no source');
+  if (before === undefined || after === undefined) {
+    throw new LockstepError('unknown_shape', 'before or after is not an object');
+  }
   if ((op === 'c' || op === 'u' || op === 'r') && after === null) {
     throw new LockstepError('unknown_shape', `an event with op ${op} has no after`);
   }
   return { type: 'envelope', envelope: { op: op as EnvelopeOp, source, before, after } };
 }
 
-function controlReason(
-  names: ReadonlySet<string>,
-  status: ExactJson | undefined,
-): 'heartbeat' | 'transaction' | 'schema_change' {
-  if (names.has('ddl') || names.has('tableChanges')) return 'schema_change';
-  if ((status === 'BEGIN' || status === 'END') && names.has('id') && names.has('event_count')) return 'transaction';
-  if (names.has('ts_ms') && [...names].every((name) => name === 'ts_ms' || name === 'ts_us' || name === 'ts_ns')) {
-    return 'heartbeat';
+function notEnvelope(op: ExactJson | undefined, names: ReadonlySet<string>, status: ExactJson | undefined): Payload {
+  if (op !== undefined) return { type: 'bare' };
+  if (names.has('ddl') || names.has('tableChanges')) return { type: 'control', reason: 'schema_change' };
+  if ((status === 'BEGIN' || status === 'END') && names.has('id') && names.has('event_count')) {
+    return { type: 'control', reason: 'transaction' };
   }
-  throw new LockstepError(
-    'unknown_shape',
-    'no Debezium envelope (op, source, before, after); remove transforms such as ExtractNewRecordState, or give a topic without them',
-  );
+  if (names.has('ts_ms') && [...names].every((name) => name === 'ts_ms' || name === 'ts_us' || name === 'ts_ns')) {
+    return { type: 'control', reason: 'heartbeat' };
+  }
+  return { type: 'bare' };
 }
 
 /** Fields of a message key that are columns of the key; null where the key is no object. */
-export function readKey(scanner: JsonScanner, columns: ReadonlyMap<string, number>): RawRow | null {
-  if (scanner.peek() !== '{') {
-    scanner.skip();
-    return null;
-  }
-  return readRow(scanner, columns);
-}
-
-/** Whether `source` names another table than the one given; unnamed parts agree with any. */
-export function namesOtherTable(source: EnvelopeSource, schema: string, table: string): boolean {
-  if (source.table !== null && source.table !== '' && source.table !== table) return true;
-  return source.schema !== null && source.schema !== '' && source.schema !== schema;
+export function readKey(cursor: PayloadCursor, columns: ReadonlyMap<string, number>): RawRow | null {
+  return readRow(cursor, columns) ?? null;
 }

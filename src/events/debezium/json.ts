@@ -1,6 +1,7 @@
 import { LockstepError } from '../../domain/errors.ts';
 import { JsonNumber } from '../../domain/json.ts';
 import type { ExactJson } from '../../domain/json.ts';
+import type { PayloadCursor } from './cursor.ts';
 
 /** Change events nest a handful of levels; more than this is not one of them and would only exhaust the stack. */
 const MAX_DEPTH = 256;
@@ -29,7 +30,7 @@ const CLOSE_BRACE = 125;
  * steps over the parts that nobody asked for. Throws `not_json`, whose message
  * names a character position and never quotes the text.
  */
-export class JsonScanner {
+export class JsonScanner implements PayloadCursor {
   readonly text: string;
   /** The next character to read. */
   at: number;
@@ -38,6 +39,10 @@ export class JsonScanner {
   constructor(text: string, at = 0) {
     this.text = text;
     this.at = at;
+  }
+
+  fork(): JsonScanner {
+    return new JsonScanner(this.text, this.at);
   }
 
   /** The first character of the next value, without consuming it; `''` at the end. */

@@ -6,10 +6,12 @@ import type { FieldSchema } from '../../domain/values/classes.ts';
 /** Schemas of a struct's fields by name. */
 export type StructSchema = ReadonlyMap<string, FieldSchema>;
 
-/** What a message's schema part says about its rows; null where it says nothing. */
-export interface EnvelopeSchema {
+/** What a message's schema says about its rows; null where it says nothing. */
+export interface PayloadSchema {
   readonly before: StructSchema | null;
   readonly after: StructSchema | null;
+  /** Of a payload that is the row itself. */
+  readonly row: StructSchema | null;
 }
 
 function scalarText(value: ExactJson | undefined): string | null {
@@ -53,16 +55,13 @@ export function structSchema(schema: ExactJson | undefined): StructSchema | null
   return fields;
 }
 
-/** Row schemas of a change event's envelope schema. */
-export function envelopeSchema(schema: ExactJson): EnvelopeSchema {
-  let before: StructSchema | null = null;
-  let after: StructSchema | null = null;
-  if (isJsonObject(schema) && Array.isArray(schema['fields'])) {
-    for (const field of schema['fields'] as readonly ExactJson[]) {
-      if (!isJsonObject(field)) continue;
-      if (field['field'] === 'before') before = structSchema(field);
-      else if (field['field'] === 'after') after = structSchema(field);
-    }
-  }
-  return { before, after };
+/** Field schemas of a struct that is one field's type. */
+export function structOf(schema: FieldSchema | undefined): StructSchema | null {
+  return schema?.fields === undefined ? null : new Map(Object.entries(schema.fields));
+}
+
+/** Row schemas of a message's payload, which is an envelope or a row itself. */
+export function payloadSchema(struct: StructSchema | null): PayloadSchema {
+  if (struct === null) return { before: null, after: null, row: null };
+  return { before: structOf(struct.get('before')), after: structOf(struct.get('after')), row: struct };
 }

@@ -9,6 +9,14 @@ export const MAX_BATCH_RECORDS = 2_000;
 /** What a message costs in memory beside its key and value, so that a flood of empty ones is bounded as well. */
 const MESSAGE_OVERHEAD_BYTES = 512;
 
+/** What makes changes of records. */
+export interface RecordDecoder {
+  /** Gets ready what decoding these records needs; may take some seconds, never rejects. */
+  prepare(records: readonly KafkaRecord[]): Promise<void>;
+  /** Never throws. */
+  decode(record: KafkaRecord): SourceRecord;
+}
+
 /** What one fetch brought of a partition. */
 export interface FetchedRecords {
   readonly messages: readonly KafkaMessage[];
@@ -25,6 +33,8 @@ interface Queued extends FetchedRecords {
 export interface PartitionFeedOptions {
   readonly partition: StreamPartition;
   readonly decode: (record: KafkaRecord) => SourceRecord;
+  /** Gets ready what decoding these records needs; waited for, never rejects. */
+  readonly prepare: (records: readonly KafkaRecord[]) => Promise<void>;
   readonly deliver: (batch: SourceBatch) => Promise<void>;
   /** Something was delivered: there may be room again. */
   readonly onDrained: () => void;
@@ -105,19 +115,21 @@ export class PartitionFeed {
 
   async #deliver(fetched: FetchedRecords): Promise<void> {
     const { messages, nextOffset, endOffset } = fetched;
-    const { partition, decode, deliver } = this.#options;
+    const { partition, decode, prepare, deliver } = this.#options;
     let from = 0;
     do {
       // Lets heartbeats and other partitions through between two stretches of decoding.
       await setImmediate();
       if (this.#closed) return;
-      const chunk = messages.slice(from, from + MAX_BATCH_RECORDS);
+      const chunk = messages.slice(from, from + MAX_BATCH_RECORDS).map((message) => recordOf(partition, message));
       from += chunk.length;
       const last = chunk.at(-1);
+      await prepare(chunk);
+      if (this.#closed) return;
       const isEnd = last === undefined || from >= messages.length;
       await deliver({
         partition,
-        records: chunk.map((message) => decode(recordOf(partition, message))),
+        records: chunk.map(decode),
         nextOffset: String(isEnd ? nextOffset : BigInt(last.offset) + 1n),
         endOffset,
         completeThroughLsn: null,
@@ -133,5 +145,7 @@ function recordOf(partition: StreamPartition, message: KafkaMessage): KafkaRecor
     offset: message.offset,
     key: message.key,
     value: message.value,
+    timestamp: message.timestamp,
+    ...(message.headers === undefined ? {} : { headers: message.headers }),
   };
 }

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Consumer, EachBatchPayload } from 'kafkajs';
 import { partitionId } from '../../domain/change.ts';
-import type { SourceRecord, StreamPartition } from '../../domain/change.ts';
+import type { StreamPartition } from '../../domain/change.ts';
 import { LockstepError } from '../../domain/errors.ts';
 import type { SourceListener } from '../../verify/ports.ts';
-import type { KafkaRecord } from '../debezium/decoder.ts';
 import { kafkaError } from './client.ts';
 import type { KafkaClient } from './client.ts';
 import { PartitionFeed } from './feed.ts';
+import type { RecordDecoder } from './feed.ts';
 import { planStart } from './start.ts';
 import type { PartitionBounds } from './start.ts';
 import { DISCONNECT_MS, within } from './wait.ts';
@@ -46,7 +46,7 @@ export class ListenerFailure {
 export interface SessionOptions {
   readonly client: KafkaClient;
   readonly group: string;
-  readonly decoder: { decode(record: KafkaRecord): SourceRecord };
+  readonly decoder: RecordDecoder;
   /** How long the group waits for a silent member; 10 s by default. */
   readonly sessionTimeoutMs?: number;
   readonly topicNames: readonly string[];
@@ -183,6 +183,7 @@ export class ConsumerSession {
     const feed = new PartitionFeed({
       partition,
       decode: (record) => decoder.decode(record),
+      prepare: (records) => decoder.prepare(records),
       deliver: async (batch) => {
         await listener.onBatch(batch);
         if (batch.records.length > 0) onDelivered();

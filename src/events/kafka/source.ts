@@ -1,11 +1,11 @@
-import type { SourceRecord, StreamPartition } from '../../domain/change.ts';
+import type { StreamPartition } from '../../domain/change.ts';
 import type { LockstepError } from '../../domain/errors.ts';
 import type { Pair, Side } from '../../domain/pair.ts';
 import type { ChangeSource, SourceListener } from '../../verify/ports.ts';
-import type { KafkaRecord } from '../debezium/decoder.ts';
 import { AdminConnection } from './admin.ts';
 import { kafkaError } from './client.ts';
 import type { KafkaClient } from './client.ts';
+import type { RecordDecoder } from './feed.ts';
 import { ConsumerSession, ListenerFailure } from './session.ts';
 import type { SessionOptions } from './session.ts';
 import type { PartitionBounds } from './start.ts';
@@ -27,7 +27,7 @@ export interface KafkaChangeSourceOptions {
   /** The consumer group: replicas of Lockstep that share it share the partitions. */
   readonly group: string;
   readonly topics: readonly TopicOfPair[];
-  readonly decoder: { decode(record: KafkaRecord): SourceRecord };
+  readonly decoder: RecordDecoder;
   /** Slot on the primary that feeds the topics, where it is known. */
   readonly slotName?: string | null;
   /** How long the group waits for a silent member; 10 s by default. */

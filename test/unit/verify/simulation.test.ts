@@ -52,6 +52,8 @@ describe('a correct pipeline', { timeout: LIMIT_MS }, () => {
   it.each<[string, Omit<WorldOptions, 'seed'>]>([
     ['whose sink tells how far it is', { sinkPauseMs: 5_000 }],
     ['whose sink is not known', { sinkKnown: false, sinkPauseMs: 400 }],
+    ['whose deletes do not tell when they were made', { sinkPauseMs: 2_000, timeless: 'deletes' }],
+    ['whose changes do not tell when they were made', { sinkKnown: false, sinkPauseMs: 400, timeless: 'all' }],
   ])('%s is never said to drift, and all settles', async (_name, options) => {
     await histories(options, async (world) => {
       await world.start();

@@ -35,6 +35,8 @@ export interface WorldOptions {
   /** The longest pause of the sink. */
   readonly sinkPauseMs?: number;
   readonly repeats?: boolean;
+  /** Which changes' events do not tell when they were committed. */
+  readonly timeless?: 'none' | 'deletes' | 'all';
 }
 
 const TOPIC = 'shop.public.items';
@@ -70,7 +72,7 @@ export class World {
   private verifiedUs: bigint | null = null;
 
   constructor(options: WorldOptions) {
-    this.options = { partitions: 2, sinkKnown: true, sinkPauseMs: 400, repeats: true, ...options };
+    this.options = { partitions: 2, sinkKnown: true, sinkPauseMs: 400, repeats: true, timeless: 'none', ...options };
     this.random = new Random(options.seed);
     const delayMs = (): number => (this.random.chance(0.2) ? this.random.between(1, 4) : 0);
     const { clock } = this;
@@ -123,6 +125,7 @@ export class World {
       connectorOf: () => 'shop',
       topicsOf: () => new Set([TOPIC]),
       ordered: false,
+      encodingFindings: () => [],
       close: () => Promise.resolve(),
     };
     const paired = {
@@ -320,6 +323,8 @@ export class World {
     const { row, before } = change;
     const leftOut = row !== null && before !== null && row[2] === before[2] && change.lsn % 30n === 0n;
     const image: readonly ImageValue[] | null = row !== null && leftOut ? [row[0], row[1], undefined] : row;
+    const { timeless } = this.options;
+    const isTimeless = timeless === 'all' || (timeless === 'deletes' && row === null);
     return {
       type: 'row',
       pair: this.pair,
@@ -328,9 +333,10 @@ export class World {
       key: [change.key],
       image,
       before: null,
-      committedAtUs: change.committedAtUs,
+      committedAtUs: isTimeless ? this.old.nowUs() : change.committedAtUs,
+      ...(isTimeless ? { commitTime: 'upper_bound' as const } : {}),
       snapshot: 'none',
-      position: { ...partition, offset: String(offset), lsn: change.lsn, txId: null },
+      position: { ...partition, offset: String(offset), lsn: isTimeless ? null : change.lsn, txId: null },
     };
   }
 }
