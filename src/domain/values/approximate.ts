@@ -66,7 +66,10 @@ function precisionSql(column: PairColumn, type: SqlType, reference: string, prec
   const digits = UNIT_DIGITS[precision];
   const isRounded = [column.old.type, column.new.type].some((side) => side.precision !== null && side.precision <= digits);
   if (column.valueClass === 'time') {
-    return isRounded ? `${reference}::time(${digits})::text` : `(${reference} - (pg_catalog.date_part('microseconds', ${reference})::int8 % ${UNIT_US[precision]}) * interval '1 microsecond')::text`;
+    if (isRounded) return `${reference}::time(${digits})::text`;
+    const finer = `(pg_catalog.date_part('microseconds', ${reference})::int8 % ${UNIT_US[precision]}) * interval '1 microsecond'`;
+    // Arithmetic would make 00:00 of 24:00.
+    return `(CASE WHEN ${reference} = '24:00'::time THEN ${reference} ELSE ${reference} - ${finer} END)::text`;
   }
   const moment = type.base === 'date' ? midnightSql(reference) : reference;
   const name = type.base === 'timestamptz' ? 'timestamptz' : 'timestamp';

@@ -60,7 +60,10 @@ const CLASS_OF_BASE: Readonly<Record<string, ValueClassName>> = {
 };
 
 /** Types without a class of their own whose text is known to tell everything about the value. */
-const KNOWN_TEXT: ReadonlySet<string> = new Set(['macaddr', 'macaddr8', 'pg_lsn', 'tid', 'xid', 'xid8', 'cid', 'jsonpath', 'ltree', 'pg_snapshot', 'txid_snapshot', 'oidvector', 'int2vector']);
+const KNOWN_TEXT: ReadonlySet<string> = new Set([
+  'macaddr', 'macaddr8', 'pg_lsn', 'tid', 'xid', 'xid8', 'cid', 'jsonpath', 'refcursor', 'ltree', 'pg_snapshot', 'txid_snapshot', 'oidvector', 'int2vector', 'aclitem',
+  'regclass', 'regcollation', 'regconfig', 'regdictionary', 'regnamespace', 'regoper', 'regoperator', 'regproc', 'regprocedure', 'regrole', 'regtype',
+]);
 
 /** The class of a type compared with itself. */
 export function classOf(type: SqlType): ValueClassName {

@@ -94,7 +94,8 @@ function readerOf(column: PairColumn, common: ValueClass, type: SqlType, other: 
     if (column.valueClass === 'boolean') return booleanInText;
     return (text) => spelt(common, other, text);
   }
-  return (text) => common.fromText(type, text);
+  if (isOwnClass(column, type) || column.rules?.asText === true) return (text) => common.fromText(type, text);
+  return (text) => spelt(common, type, text);
 }
 
 /** Whether `type` is plain text and the class is another. */
@@ -102,10 +103,10 @@ function isSpelt(column: PairColumn, type: SqlType): boolean {
   return column.rules?.asText !== true && isPlainText(type) && column.valueClass !== 'text' && column.valueClass !== 'padded_text';
 }
 
-/** A text that spells no value of the class stands for itself: no value's canonical form is equal to it. */
-function spelt(common: ValueClass, other: SqlType, text: string): string {
+/** A value of another type that is none of the class stands for itself: no value's canonical form is equal to it. */
+function spelt(common: ValueClass, type: SqlType, text: string): string {
   try {
-    return common.fromText(other, text);
+    return common.fromText(type, text);
   } catch (error) {
     if (error instanceof LockstepError) return text;
     throw error;

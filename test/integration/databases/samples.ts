@@ -4,12 +4,13 @@ export const SAMPLES: Readonly<Record<string, readonly string[]>> = {
   int4: ['0', '-2147483648', '2147483647', '42'],
   int8: ['0', '-9223372036854775808', '9223372036854775807', '9007199254740993'],
   oid: ['0', '4294967295'],
-  numeric: [`'0'`, `'-0.0'`, `'1.50'`, `'1.5000'`, `'100'`, `'1e30'`, `'1e-30'`, `'-12345678901234567890.1234567890'`, `'NaN'`, `'Infinity'`, `'-Infinity'`, `'0.000'`, `'1e20000'`],
+  numeric: [`repeat('9', 1000)::numeric`, `('0.' || repeat('7', 1000))::numeric`, `('0.' || repeat('7', 999) || '8')::numeric`, `'0'`, `'-0.0'`, `'1.50'`, `'1.5000'`, `'100'`, `'1e30'`, `'1e-30'`, `'-12345678901234567890.1234567890'`, `'NaN'`, `'Infinity'`, `'-Infinity'`, `'0.000'`, `'1e20000'`],
   'numeric(20,4)': ['0', '1.5', '-99999999.0001', `'NaN'`],
+  xid8: [`'18446744073709551615'`],
   money: [`'0'`, `'1234567.89'`, `'-0.05'`, `'-92233720368547758.08'`],
   float4: [`'0'`, `'-0'`, `'0.1'`, `'1e6'`, `'123456'`, `'1234567'`, `'3.4028235e38'`, `'1.17549435e-38'`, `'1e-45'`, `'NaN'`, `'Infinity'`, `'-Infinity'`, `'0.0001'`, `'0.00001'`],
   float8: [`'0'`, `'-0'`, `'0.1'`, `'1e14'`, `'1e15'`, `'1e21'`, `'123456789012345678'`, `'1.7976931348623157e308'`, `'5e-324'`, `'0.0001'`, `'0.00001'`, `'NaN'`, `'-Infinity'`],
-  text: [`''`, `' '`, `'a  '`, `'tab	nl\n"q"\\'`, `'🙂 é'`, `'NULL'`, `'{}'`, `'1:a~'`],
+  text: [`E'\\u0001'`, `E'\\uFFFF\\uFFFD'`, `E'e\\u0301'`, `E'\\u00e9'`, `E'\\u200f\\u202e\\u0007\\u007f\\u0085'`, `repeat('x', 300000)`, `''`, `' '`, `'a  '`, `'tab	nl\n"q"\\'`, `'🙂 é'`, `'NULL'`, `'{}'`, `'1:a~'`],
   'varchar(20)': [`''`, `'abc  '`],
   'char(5)': [`''`, `'ab'`, `'ab   '`, `'abcde'`],
   name: [`'x'`],
@@ -45,6 +46,38 @@ export const SAMPLES: Readonly<Record<string, readonly string[]>> = {
   inet: [`'10.0.0.1'`, `'10.0.0.1/24'`, `'::1'`, `'fe80::/10'`],
   cidr: [`'10.0.0.0/8'`, `'10.1.2.3/32'`],
   macaddr: [`'08:00:2b:01:02:03'`],
+  macaddr8: [`'08:00:2b:ff:fe:01:02:03'`],
+  '"char"': [`'a'`, `''`, `' '`],
+  citext: [`'Abc'`, `'abc'`, `''`],
+  hstore: [`''`, `'a=>1,b=>NULL'`, `'bb=>1,a=>"x,y=>\\"q\\" \\\\"'`, `'""=>""'`, `'a=>"NULL"'`],
+  'hstore[]': [`array['a=>1'::hstore, NULL]`],
+  refcursor: [`'c'`],
+  pg_lsn: [`'16/B374D848'`],
+  jsonpath: [`'$.a[*] ? (@ > 1)'`],
+  regclass: [`'pg_catalog.pg_class'`],
+  tsquery: [`'fat & !rat:*'`],
+  line: [`'{1,-1,0}'`],
+  lseg: [`'[(0,0),(1,1)]'`],
+  path: [`'((0,0),(1,1))'`, `'[(0,0),(1,1)]'`],
+  polygon: [`'((0,0),(1,1),(1,0))'`],
+  circle: [`'<(0,0),1>'`, `'<(0,0),1.0000000000000002>'`],
+  'point[]': [`array['(1,2)'::point, NULL]`],
+  numrange: [`'[1.5,2)'`, `'(1.5,2)'`, `'[1.5,2]'`, `'(,2]'`, `'[1.5,)'`, `'empty'`, `'(,)'`],
+  daterange: [`'[2024-01-01,2024-02-01)'`, `'[-infinity,infinity]'`, `'[,]'`],
+  tsrange: [`'["2024-01-01 00:00","2024-01-02 00:00:00.000001")'`],
+  int8range: [`'[9007199254740993,)'`],
+  'int4range[]': [`array['[1,3)'::int4range, 'empty']`],
+  nummultirange: [`'{[1.5,2),[3,4)}'`, `'{}'`],
+  tstzmultirange: [`'{["2024-01-01 00:00+02",)}'`],
+  'public.pair_of': [`ROW(1.5, 'a "b" \\ ,()', NULL, '{x,NULL}')`, `ROW(NULL, '', true, '{}')`, `ROW(NULL, NULL, true, '{}')`, `ROW(1, '(1,"x")', false, NULL)`],
+  'public.pair_of[]': [`array[ROW(1.5, 'a', NULL, '{x}')::public.pair_of, NULL]`],
+  'public.labels': [`'{a,b}'`],
+  'public.shout': [`'Abc'`],
+  'interval[]': [`'{"1 day","24:00:00"}'`],
+  'date[]': [`'{0044-03-15 BC,infinity}'`],
+  'int4[][][]': [`'{{{1,2},{3,4}},{{5,6},{7,8}}}'`, `'{{{1,2},{3,4},{5,6},{7,8}}}'`, `'{1,2,3,4,5,6,7,8}'`, `'[-1:0]={1,2}'`],
+  'varbit[]': [`array[B'01', B'', NULL]`],
+  'public.mood_range': [`'[sad,ok)'`],
   xml: [`'<a b="1">x</a>'`],
   int4range: [`'[1,11)'`, `'empty'`],
   tstzrange: [`'[2024-01-01 00:00+02,)'`],
@@ -62,4 +95,10 @@ export const TYPES_SQL = `
 CREATE TYPE public.mood AS ENUM ('sad', 'ok', 'over the moon');
 CREATE DOMAIN public.positive AS numeric(12,2) CHECK (VALUE > 0);
 CREATE DOMAIN public.positives AS public.positive[];
+CREATE EXTENSION hstore;
+CREATE EXTENSION citext;
+CREATE TYPE public.pair_of AS (amount numeric, note text, flag boolean, tags text[]);
+CREATE DOMAIN public.labels AS text[] CHECK (cardinality(VALUE) > 0);
+CREATE DOMAIN public.shout AS citext;
+CREATE TYPE public.mood_range AS RANGE (SUBTYPE = public.mood);
 `;
