@@ -54,7 +54,7 @@ function example(depth: number): fc.Arbitrary<Example> {
     ...leaf,
     fc.tuple(inner, fc.nat(3)).map(([{ schema, value, expected }, length]) => ({
       schema: { type: 'array', items: schema },
-      // Items without bytes are none that Kafka Connect makes.
+      // Nor arrays of items without bytes.
       value: schema === 'null' ? [] : Array.from({ length }, () => value),
       expected: schema === 'null' ? [] : Array.from({ length }, () => expected),
     })),
@@ -64,9 +64,10 @@ function example(depth: number): fc.Arbitrary<Example> {
       expected: Object.fromEntries(names.map((name) => [name, expected])),
     })),
     fc.array(inner, { maxLength: 4 }).map((fields) => ({
-      schema: { type: 'record', name: `R${counter++}`, fields: fields.map(({ schema }, index) => ({ name: `f${index}`, type: schema })) },
-      value: Object.fromEntries(fields.map(({ value }, index) => [`f${index}`, value])),
-      expected: Object.fromEntries(fields.map(({ expected }, index) => [`f${index}`, expected])),
+      schema: { type: 'record', name: `R${counter++}`, fields: [...fields.map(({ schema }, index) => ({ name: `f${index}`, type: schema })), { name: 'some', type: 'boolean' }] },
+      // Kafka Connect makes no record without fields.
+      value: { ...Object.fromEntries(fields.map(({ value }, index) => [`f${index}`, value])), some: true },
+      expected: { ...Object.fromEntries(fields.map(({ expected }, index) => [`f${index}`, expected])), some: true },
     })),
     fc.tuple(inner, fc.boolean()).filter(([{ schema }]) => schema !== 'null' && !Array.isArray(schema)).map(([{ schema, value, expected }, isNull]) => ({
       schema: ['null', schema],
