@@ -2,12 +2,14 @@ import { randomBytes } from 'node:crypto';
 import createXxhash from 'xxhash-wasm';
 import type { Config } from '../config/config.ts';
 import type { Undecodable } from '../domain/change.ts';
+import { PlaceholderForms } from '../domain/causes/placeholder.ts';
 import { ClockSkew } from '../domain/clock-skew.ts';
 import { LagWindow } from '../domain/lag-window.ts';
 import { otherSide } from '../domain/pair.ts';
 import type { Hasher } from '../domain/recheck.ts';
 import { Sampler } from '../domain/samples.ts';
 import { Watermarks } from '../domain/watermarks.ts';
+import { DEFAULT_PLACEHOLDER } from '../events/debezium/placeholder.ts';
 import { Checkpointer } from '../verify/checkpointer.ts';
 import { DriftBook } from '../verify/drift-book.ts';
 import { FirstLook } from '../verify/first-look.ts';
@@ -70,7 +72,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
   const sampler = new Sampler(config.samples.values, hasher, randomBytes(16).toString('hex'));
   const tables = pairs.map((pair) => pair.id);
   const pending = new PendingChecks(pairs);
-  const book = new DriftBook(pairs, { sampler, metrics, makeId });
+  const book = new DriftBook(pairs, { sampler, metrics, makeId, placeholder: new PlaceholderForms(placeholdersOf(config)) });
   const proofs = new Proofs(tables);
   const history = new VersionHistory(HISTORY_KEYS);
   const watermarks = new Watermarks({ ordered: pipeline?.ordered ?? false });
@@ -217,6 +219,12 @@ function restore(
   for (const table of state.tables) into.proofs.restore(table);
   for (const [table, count] of state.deadLetters) if (pairOf.has(table)) into.proofs.get(table).deadLetters = count;
   into.stream?.restore(state.partitions);
+}
+
+/** What connectors may have written for values that the log left out. */
+function placeholdersOf({ events }: Config): readonly string[] {
+  const configured = events?.kind === 'kafka' ? [events.unavailablePlaceholder] : [];
+  return [...new Set([DEFAULT_PLACEHOLDER, ...configured])];
 }
 
 function strategyReason(config: Config): string {

@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts';
 import { deadLetterPlace, type DeadLetter } from '../domain/dead-letter.ts';
+import type { DriftGroup } from '../domain/causes/groups.ts';
 import type { Drift, DriftEvent, RowSample } from '../domain/drift.ts';
 import type { GateReport, Phase } from '../domain/gate.ts';
 import type { Pair, PairColumn } from '../domain/pair.ts';
@@ -8,6 +9,7 @@ import type { PipelineFinding, Summary, Sweep, TableStatus } from '../domain/sta
 import { canonicalFromInput, shownValue } from '../domain/values/classes.ts';
 import type { AuditEntry, DriftFilter, Page, RequestedKey, RowChecks, ServiceView, SweepStart, TableLag } from '../http/ports.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import type { DriftFilter as StoredFilter } from '../state/drift.ts';
 import type { PostgresStateStore } from '../state/store.ts';
 import type { Clock } from '../verify/ports.ts';
 import type { Core } from './core.ts';
@@ -55,22 +57,26 @@ export class LiveService implements ServiceView {
   }
 
   async listDrift(filter: DriftFilter, cursor: string | null, limit: number): Promise<Page<Drift>> {
-    const key = filter.key === null ? null : this.shownKey(filter.key, filter.table);
-    const page = await this.options.store.listDrift(
-      {
-        ...(filter.table === null ? {} : { table: filter.table }),
-        ...(filter.kind === null ? {} : { kind: filter.kind }),
-        ...(filter.status === null ? {} : { status: filter.status }),
-        ...(filter.causeCode === null ? {} : { cause: filter.causeCode }),
-        ...(filter.foundBy === null ? {} : { foundBy: filter.foundBy }),
-        ...(filter.minAgeMs === null ? {} : { minAgeS: filter.minAgeMs / 1000 }),
-        ...(filter.sinceMs === null ? {} : { since: filter.sinceMs }),
-        ...(key === null ? {} : { key }),
-      },
-      cursor,
-      limit,
-    );
+    const page = await this.options.store.listDrift(this.storedFilter(filter), cursor, limit);
     return { ...page, items: page.items.map((drift) => this.inColumnOrder(drift)) };
+  }
+
+  async groupDrift(filter: DriftFilter, limit: number): Promise<readonly DriftGroup[]> {
+    return await this.options.store.groupDrift(this.storedFilter(filter), limit);
+  }
+
+  private storedFilter(filter: DriftFilter): StoredFilter {
+    const key = filter.key === null ? null : this.shownKey(filter.key, filter.table);
+    return {
+      ...(filter.table === null ? {} : { table: filter.table }),
+      ...(filter.kind === null ? {} : { kind: filter.kind }),
+      ...(filter.status === null ? {} : { status: filter.status }),
+      ...(filter.causeCode === null ? {} : { cause: filter.causeCode }),
+      ...(filter.foundBy === null ? {} : { foundBy: filter.foundBy }),
+      ...(filter.minAgeMs === null ? {} : { minAgeS: filter.minAgeMs / 1000 }),
+      ...(filter.sinceMs === null ? {} : { since: filter.sinceMs }),
+      ...(key === null ? {} : { key }),
+    };
   }
 
   async drift(id: string): Promise<{ readonly drift: Drift; readonly events: readonly DriftEvent[] } | null> {

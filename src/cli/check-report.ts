@@ -1,4 +1,5 @@
-import { driftJson } from '../domain/drift-json.ts';
+import { groupDrift, groupSentence } from '../domain/causes/groups.ts';
+import { driftGroupJson, driftJson } from '../domain/drift-json.ts';
 import type { Drift, RowSample } from '../domain/drift.ts';
 import type { CheckOutcome } from '../domain/outcome.ts';
 import { formatElapsed, textTable } from './text-table.ts';
@@ -30,6 +31,7 @@ function asJson(outcome: CheckOutcome): unknown {
       elapsed_seconds: table.elapsedMs / 1000,
     })),
     drift: outcome.drift.map(driftJson),
+    causes: groupDrift(outcome.drift).map(driftGroupJson),
   };
 }
 
@@ -53,6 +55,7 @@ function asText(outcome: CheckOutcome): string {
     ['left', 'right', 'right', 'right', 'left', 'right'],
   );
   if (outcome.drift.length > 0) lines.push('', ...outcome.drift.map(driftLine));
+  if (outcome.drift.length > 0) lines.push('', ...groupDrift(outcome.drift).map(groupSentence));
   lines.push('', verdictLine(outcome));
   return `${lines.join('\n')}\n`;
 }

@@ -1,3 +1,4 @@
+import { groupSentence, type DriftGroup } from './causes/groups.ts';
 import type { Drift, RowSample } from './drift.ts';
 
 /** A drift as REST, exports and `check --format ndjson` show it. */
@@ -14,6 +15,8 @@ export interface DriftJson {
   readonly status: string;
   readonly found_by: string;
   readonly cause: { readonly code: string; readonly message: string } | null;
+  /** Column → code of its cause. */
+  readonly column_causes: Readonly<Record<string, string>>;
   readonly first_seen_at: string;
   readonly confirmed_at: string;
   readonly last_checked_at: string;
@@ -45,6 +48,7 @@ export function driftJson(drift: Drift): DriftJson {
     status: drift.status,
     found_by: drift.foundBy,
     cause: drift.cause === null ? null : { code: drift.cause.code, message: drift.cause.message },
+    column_causes: Object.fromEntries(Object.entries(drift.columnCauses).map(([column, { code }]) => [column, code])),
     first_seen_at: isoTime(drift.firstSeenAtMs),
     confirmed_at: isoTime(drift.confirmedAtMs),
     last_checked_at: isoTime(drift.lastCheckedAtMs),
@@ -60,6 +64,32 @@ export function driftJson(drift: Drift): DriftJson {
             lsn: position.lsn === null ? null : position.lsn.toString(),
             tx_id: position.txId,
           },
+  };
+}
+
+/** A group of drift as REST and `check` show it. */
+export interface DriftGroupJson {
+  readonly table: string;
+  readonly column: string | null;
+  readonly cause: { readonly code: string; readonly message: string } | null;
+  readonly kind: string;
+  readonly rows: number;
+  readonly first_seen_at: string;
+  readonly sample_ids: readonly string[];
+  readonly sentence: string;
+}
+
+/** The published JSON shape of a group. */
+export function driftGroupJson(group: DriftGroup): DriftGroupJson {
+  return {
+    table: group.table,
+    column: group.column,
+    cause: group.cause === null ? null : { code: group.cause.code, message: group.cause.message },
+    kind: group.kind,
+    rows: group.rows,
+    first_seen_at: isoTime(group.firstSeenAtMs),
+    sample_ids: group.sampleIds,
+    sentence: groupSentence(group),
   };
 }
 

@@ -33,7 +33,10 @@ export interface Drift {
   readonly newHash: string | null;
   readonly status: DriftStatus;
   readonly foundBy: FoundBy;
+  /** null: none is known, or not for all that differs. */
   readonly cause: { readonly code: string; readonly message: string } | null;
+  /** By column name, of the differing columns whose cause is known. */
+  readonly columnCauses: Readonly<Record<string, { readonly code: string; readonly detail: string | null }>>;
   readonly firstSeenAtMs: number;
   readonly confirmedAtMs: number;
   readonly lastCheckedAtMs: number;

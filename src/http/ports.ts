@@ -1,4 +1,5 @@
 import type { DeadLetter } from '../domain/dead-letter.ts';
+import type { DriftGroup } from '../domain/causes/groups.ts';
 import type { Drift, DriftEvent, DriftKind, DriftStatus, FoundBy } from '../domain/drift.ts';
 import type { GateReport, Phase } from '../domain/gate.ts';
 import type { LagFigures, RowCheckResult, Summary, Sweep, TableStatus } from '../domain/status.ts';
@@ -68,6 +69,8 @@ export interface ServiceView {
   summary(): Promise<Summary>;
   table(id: string): Promise<TableStatus | null>;
   listDrift(filter: DriftFilter, cursor: string | null, limit: number): Promise<Page<Drift>>;
+  /** Drift by table, column and cause, most rows first. */
+  groupDrift(filter: DriftFilter, limit: number): Promise<readonly DriftGroup[]>;
   drift(id: string): Promise<{ readonly drift: Drift; readonly events: readonly DriftEvent[] } | null>;
   recheckDrift(id: string): Promise<'accepted' | 'not_found'>;
   ignoreDrift(id: string, reason: string, actor: string): Promise<Drift | null>;

@@ -83,6 +83,8 @@ export const GateSchema = Closed(
 );
 export type GateJson = Static<typeof GateSchema>;
 
+const CauseSchema = Closed({ code: Type.String({ description: 'Stable; decide by it' }), message: Type.String() });
+
 const DriftProperties = {
   id: Type.String(),
   table: Type.String(),
@@ -95,7 +97,8 @@ const DriftProperties = {
   new_hash: Nullable(Type.String()),
   status: OneOf(DRIFT_STATUSES),
   found_by: OneOf<FoundBy>(FOUND_BY),
-  cause: Nullable(Closed({ code: Type.String(), message: Type.String() })),
+  cause: Nullable(CauseSchema),
+  column_causes: Type.Record(Type.String(), Type.String(), { description: 'Column → code of its cause, for those whose cause is known' }),
   first_seen_at: Time,
   confirmed_at: Time,
   last_checked_at: Time,
@@ -115,6 +118,20 @@ export const DriftSchema = Closed(DriftProperties, { $id: 'Drift', description: 
 export const DriftDetailSchema = Closed(
   { ...DriftProperties, events: Type.Array(Closed({ at: Time, event: OneOf(['confirmed', 'changed', 'resolved', 'ignored', 'reopened']), detail: Type.String() })) },
   { $id: 'DriftDetail', description: 'A drift with its history, oldest first' },
+);
+
+export const DriftGroupSchema = Closed(
+  {
+    table: Type.String(),
+    column: Nullable(Type.String({ description: 'null: whole rows' })),
+    cause: Nullable(CauseSchema),
+    kind: OneOf<DriftKind>(DRIFT_KINDS),
+    rows: Count,
+    first_seen_at: Time,
+    sample_ids: Type.Array(Type.String(), { description: 'Ids of some of its drift' }),
+    sentence: Type.String({ description: 'The group in one sentence' }),
+  },
+  { $id: 'DriftGroup', description: 'Drift of one table, column, cause and kind' },
 );
 
 export const DeadLetterSchema = Closed(
@@ -261,7 +278,7 @@ export const AcceptedSchema = Closed({ status: OneOf(['accepted']) });
 
 /** Named schemas, as OpenAPI's components list them. */
 export const COMPONENTS: readonly TSchema[] = [
-  ProblemSchema, GateSchema, DriftSchema, DriftDetailSchema, DeadLetterSchema, SweepTableSchema, SweepSchema, TableLagSchema, SummarySchema, TableSchema,
+  ProblemSchema, GateSchema, DriftSchema, DriftDetailSchema, DriftGroupSchema, DeadLetterSchema, SweepTableSchema, SweepSchema, TableLagSchema, SummarySchema, TableSchema,
   RowCheckSchema,
 ];
 
@@ -275,11 +292,12 @@ export const DriftQuerySchema = Closed({
   table: Type.Optional(Type.String({ maxLength: MAX_NAME_LENGTH })),
   kind: Type.Optional(OneOf<DriftKind>(DRIFT_KINDS)),
   status: Type.Optional(OneOf(DRIFT_STATUSES)),
-  cause: Type.Optional(Type.String({ maxLength: MAX_NAME_LENGTH, description: 'Code of the cause' })),
+  cause: Type.Optional(Type.String({ maxLength: MAX_NAME_LENGTH, description: "Code of the drift's cause, or of one of its columns'" })),
   found_by: Type.Optional(OneOf<FoundBy>(FOUND_BY)),
   min_age_s: Type.Optional(Type.Number({ minimum: 0, description: 'First seen at least so many seconds ago' })),
   since: Type.Optional(Type.String({ format: 'date-time', description: 'Confirmed at or after' })),
   key: Type.Optional(Type.String({ maxLength: MAX_KEY_LENGTH, description: 'JSON object of column → value, such as {"id":5}' })),
+  group: Type.Optional(OneOf(['cause'], 'Groups by table, column, cause and kind in place of single drift, most rows first')),
 });
 export const DeadLetterQuerySchema = Closed({ ...ListProperties, table: Type.Optional(Type.String({ maxLength: MAX_NAME_LENGTH })) });
 export const LagQuerySchema = Closed({ ...ListProperties, window: Type.Optional(Type.String({ maxLength: 16, description: 'Such as 1h; the configured window when absent' })) });
@@ -295,6 +313,11 @@ export const ChecksBodySchema = Closed({
   table: Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH }),
   keys: Type.Array(Type.Record(Type.String(), KeyValue, { minProperties: 1 }), { minItems: 1, maxItems: MAX_CHECK_KEYS }),
 });
+
+/** The answer of a route that lists one thing or, asked otherwise, another. */
+export function PageOfEither<One extends TSchema, Other extends TSchema>(one: One, other: Other) {
+  return Type.Union([PageOf(one), PageOf(other)]);
+}
 
 /** The answer of a list route. */
 export function PageOf<Schema extends TSchema>(item: Schema) {

@@ -150,6 +150,7 @@ function encodeDrift({ drift, keyValues, events }: DriftWrite): EncodedDrift {
     found_by: drift.foundBy,
     cause_code: drift.cause?.code ?? null,
     cause_message: drift.cause?.message ?? null,
+    column_causes: drift.columnCauses,
     first_seen_ms: Math.round(drift.firstSeenAtMs),
     confirmed_ms: Math.round(drift.confirmedAtMs),
     last_checked_ms: Math.round(drift.lastCheckedAtMs),
@@ -165,15 +166,15 @@ async function upsertDrift(client: PoolClient, migration: string, chunk: readonl
   // An operator may have ignored it since verification last looked: only an explicit reopening undoes that.
   await client.query(
     `INSERT INTO lockstep.drift AS d (migration, id, table_name, key_hash, key_values, key, kind, columns, old_row, new_row,
-       old_hash, new_hash, status, found_by, cause_code, cause_message, first_seen_ms, confirmed_ms, last_checked_ms,
+       old_hash, new_hash, status, found_by, cause_code, cause_message, column_causes, first_seen_ms, confirmed_ms, last_checked_ms,
        resolved_ms, checks, position)
      SELECT $1, t.id, t.table_name, t.key_hash, t.key_values::text[], t.key, t.kind,
        ARRAY(SELECT jsonb_array_elements_text(t.columns)), nullif(t.old_row, 'null'), nullif(t.new_row, 'null'),
-       t.old_hash, t.new_hash, t.status, t.found_by, t.cause_code, t.cause_message, t.first_seen_ms, t.confirmed_ms, t.last_checked_ms,
+       t.old_hash, t.new_hash, t.status, t.found_by, t.cause_code, t.cause_message, t.column_causes, t.first_seen_ms, t.confirmed_ms, t.last_checked_ms,
        t.resolved_ms, t.checks, nullif(t.position, 'null')
      FROM jsonb_to_recordset($2::jsonb) AS t (id text, table_name text, key_hash bytea, key_values text, key jsonb,
        kind text, columns jsonb, old_row jsonb, new_row jsonb, old_hash text, new_hash text, status text, found_by text,
-       cause_code text, cause_message text, first_seen_ms bigint, confirmed_ms bigint, last_checked_ms bigint,
+       cause_code text, cause_message text, column_causes jsonb, first_seen_ms bigint, confirmed_ms bigint, last_checked_ms bigint,
        resolved_ms bigint, checks int, "position" jsonb)
      ON CONFLICT (migration, id) DO UPDATE SET table_name = EXCLUDED.table_name, key_hash = EXCLUDED.key_hash,
        key_values = EXCLUDED.key_values, key = EXCLUDED.key, kind = EXCLUDED.kind, columns = EXCLUDED.columns,
@@ -182,6 +183,7 @@ async function upsertDrift(client: PoolClient, migration: string, chunk: readonl
        status = CASE WHEN d.status = 'ignored' AND EXCLUDED.status = 'open' AND EXCLUDED.id <> ALL ($3::text[])
          THEN 'ignored' ELSE EXCLUDED.status END, found_by = EXCLUDED.found_by,
        cause_code = EXCLUDED.cause_code, cause_message = EXCLUDED.cause_message,
+       column_causes = EXCLUDED.column_causes,
        first_seen_ms = EXCLUDED.first_seen_ms, confirmed_ms = EXCLUDED.confirmed_ms,
        last_checked_ms = EXCLUDED.last_checked_ms, resolved_ms = EXCLUDED.resolved_ms, checks = EXCLUDED.checks,
        position = EXCLUDED.position`,

@@ -8,7 +8,7 @@ export interface DriftFilter {
   readonly table?: string;
   readonly kind?: DriftKind;
   readonly status?: DriftStatus;
-  /** A cause's code. */
+  /** Code of the drift's cause, or of one of its columns'. */
   readonly cause?: string;
   readonly foundBy?: FoundBy;
   /** First seen at least so many seconds ago. */
@@ -39,6 +39,7 @@ export interface DriftRow {
   readonly found_by: FoundBy;
   readonly cause_code: string | null;
   readonly cause_message: string | null;
+  readonly column_causes: Drift['columnCauses'];
   readonly first_seen_ms: string;
   readonly confirmed_ms: string;
   readonly last_checked_ms: string;
@@ -48,7 +49,7 @@ export interface DriftRow {
 }
 
 export const DRIFT_COLUMNS = `id, table_name, key, kind, columns, old_row, new_row, old_hash, new_hash, status, found_by,
-  cause_code, cause_message, first_seen_ms, confirmed_ms, last_checked_ms, resolved_ms, checks, position`;
+  cause_code, cause_message, column_causes, first_seen_ms, confirmed_ms, last_checked_ms, resolved_ms, checks, position`;
 
 export function driftFromRow(row: DriftRow): Drift {
   return {
@@ -64,6 +65,7 @@ export function driftFromRow(row: DriftRow): Drift {
     status: row.status,
     foundBy: row.found_by,
     cause: row.cause_code === null ? null : { code: row.cause_code, message: row.cause_message ?? '' },
+    columnCauses: row.column_causes,
     firstSeenAtMs: Number(row.first_seen_ms),
     confirmedAtMs: Number(row.confirmed_ms),
     lastCheckedAtMs: Number(row.last_checked_ms),
@@ -84,16 +86,8 @@ export class Parameters {
   }
 }
 
-/** Lists drift, newest first by confirmation. @param nowMs the time that ages are counted from */
-export async function listDrift(
-  pool: Pool,
-  migration: string,
-  filter: DriftFilter,
-  cursor: string | null,
-  limit: number,
-  nowMs: number,
-): Promise<Page<Drift>> {
-  const parameters = new Parameters();
+/** What a filter asks of `lockstep.drift`, as SQL. @param nowMs the time that ages are counted from */
+export function driftConditions(parameters: Parameters, migration: string, filter: DriftFilter, nowMs: number): string[] {
   const conditions = [`migration = ${parameters.add(migration)}`];
   const equal = (column: string, value: string | undefined): void => {
     if (value !== undefined) conditions.push(`${column} = ${parameters.add(shownText(value))}`);
@@ -101,8 +95,13 @@ export async function listDrift(
   equal('table_name', filter.table);
   equal('kind', filter.kind);
   equal('status', filter.status);
-  equal('cause_code', filter.cause);
   equal('found_by', filter.foundBy);
+  if (filter.cause !== undefined) {
+    const code = parameters.add(shownText(filter.cause));
+    conditions.push(
+      `(cause_code = ${code} OR jsonb_path_exists(column_causes, '$.*.code ? (@ == $code)', jsonb_build_object('code', ${code}::text)))`,
+    );
+  }
   if (filter.minAgeS !== undefined) {
     conditions.push(`first_seen_ms <= ${parameters.add(Math.floor(nowMs - filter.minAgeS * 1000))}::bigint`);
   }
@@ -115,6 +114,20 @@ export async function listDrift(
         : `key ->> ${name}::text = ${parameters.add(shownText(String(value)))}`,
     );
   }
+  return conditions;
+}
+
+/** Lists drift, newest first by confirmation. @param nowMs the time that ages are counted from */
+export async function listDrift(
+  pool: Pool,
+  migration: string,
+  filter: DriftFilter,
+  cursor: string | null,
+  limit: number,
+  nowMs: number,
+): Promise<Page<Drift>> {
+  const parameters = new Parameters();
+  const conditions = driftConditions(parameters, migration, filter, nowMs);
   if (cursor !== null) {
     const [confirmedMs, id] = decodeCursor(cursor, ['integer', 'text']);
     conditions.push(`(confirmed_ms, id) < (${parameters.add(confirmedMs)}::bigint, ${parameters.add(id)}::text)`);

@@ -9,6 +9,8 @@ import type { AuditEntry } from './audit.ts';
 import { writeCheckpoint } from './checkpoint.ts';
 import { dischargeDeadLetter, listDeadLetters } from './dead-letters.ts';
 import type { DeadLetterFilter } from './dead-letters.ts';
+import type { DriftGroup } from '../domain/causes/groups.ts';
+import { groupStoredDrift } from './drift-groups.ts';
 import { ignoreDrift, listDrift, readDrift } from './drift.ts';
 import type { DriftFilter, Page } from './drift.ts';
 import { sqlState, stateFailure } from './failure.ts';
@@ -97,6 +99,11 @@ export class PostgresStateStore implements VerifyStore {
     return await this.#read('listing drift', () =>
       listDrift(this.#pool, this.#migration, filter, cursor, pageSize(limit), this.#nowMs()),
     );
+  }
+
+  /** Drift by table, column, cause and kind, most rows first. */
+  async groupDrift(filter: DriftFilter, limit: number): Promise<readonly DriftGroup[]> {
+    return await this.#read('grouping drift', () => groupStoredDrift(this.#pool, this.#migration, filter, pageSize(limit), this.#nowMs()));
   }
 
   /** One drift with its history, oldest first; null when there is none of that id. */

@@ -1,3 +1,5 @@
+import { explainDifference, type RowEvidence } from '../domain/causes/explain.ts';
+import { PlaceholderForms } from '../domain/causes/placeholder.ts';
 import { DRIFT_KINDS, type Drift, type DriftEvent, type DriftKind, type FoundBy } from '../domain/drift.ts';
 import type { Pair } from '../domain/pair.ts';
 import { hashText, type RowHash } from '../domain/recheck.ts';
@@ -14,6 +16,8 @@ export interface BookedDrift {
   readonly id: KeyId;
   nextCheckMs: number;
   notedAtMs: number;
+  /** Its cause was looked for; not so for one that was put back. */
+  explained: boolean;
 }
 
 /** A recheck that changes nothing is stored this often, so that `last_checked_at` stays true enough. */
@@ -29,6 +33,8 @@ export interface ProvenDrift {
   readonly replicaRow: Row | null;
   readonly primaryHash: RowHash;
   readonly replicaHash: RowHash;
+  /** What the row's changes tell about the cause. */
+  readonly evidence: RowEvidence;
   readonly foundBy: FoundBy;
   readonly firstSeenMs: number;
   readonly position: Position | null;
@@ -45,9 +51,11 @@ export class DriftBook {
   private readonly sampler: Sampler;
   private readonly metrics: VerifyMetrics;
   private readonly makeId: () => string;
+  private readonly placeholder: PlaceholderForms;
   private urgent: (() => void) | null = null;
 
-  constructor(pairs: readonly Pair[], options: { sampler: Sampler; metrics: VerifyMetrics; makeId: () => string }) {
+  /** @param options placeholder: what connectors write for values that the log left out; absent: none is known */
+  constructor(pairs: readonly Pair[], options: { sampler: Sampler; metrics: VerifyMetrics; makeId: () => string; placeholder?: PlaceholderForms }) {
     for (const pair of pairs) {
       this.byTable.set(pair.id, new Map());
       this.open.set(pair.id, noDrift());
@@ -55,6 +63,7 @@ export class DriftBook {
     this.sampler = options.sampler;
     this.metrics = options.metrics;
     this.makeId = options.makeId;
+    this.placeholder = options.placeholder ?? new PlaceholderForms([]);
   }
 
   /** Called when something was confirmed or resolved and should be stored soon. */
@@ -64,7 +73,7 @@ export class DriftBook {
 
   restore(pair: Pair, drift: Drift, key: RowKey, nowMs: number): void {
     if (drift.status === 'open') this.counts(pair.id)[drift.kind]++;
-    this.table(pair.id).set(keyId(key), { drift, pair, key, id: keyId(key), nextCheckMs: nowMs, notedAtMs: nowMs });
+    this.table(pair.id).set(keyId(key), { drift, pair, key, id: keyId(key), nextCheckMs: nowMs, notedAtMs: nowMs, explained: false });
   }
 
   get(table: string, id: KeyId): BookedDrift | undefined {
@@ -104,20 +113,19 @@ export class DriftBook {
     const { pair, key } = proven;
     const table = this.table(pair.id);
     const existing = table.get(keyId(key));
-    const fields = this.describe(proven);
     if (existing !== undefined) {
       this.refresh(existing, proven, nowMs);
       return existing;
     }
     const drift: Drift = {
-      ...fields,
+      ...this.describe(proven),
+      ...this.explain(proven),
       id: this.makeId(),
       table: pair.id,
       key: this.sampler.key(pair, key),
       kind: proven.kind,
       status: 'open',
       foundBy: proven.foundBy,
-      cause: null,
       firstSeenAtMs: proven.firstSeenMs,
       confirmedAtMs: nowMs,
       lastCheckedAtMs: nowMs,
@@ -125,7 +133,7 @@ export class DriftBook {
       checks: 1,
       position: proven.position,
     };
-    const booked: BookedDrift = { drift, pair, key, id: keyId(key), nextCheckMs: nowMs, notedAtMs: nowMs };
+    const booked: BookedDrift = { drift, pair, key, id: keyId(key), nextCheckMs: nowMs, notedAtMs: nowMs, explained: true };
     table.set(booked.id, booked);
     this.counts(pair.id)[proven.kind]++;
     this.record(booked, { atMs: nowMs, event: 'confirmed', detail: `${proven.kind}, found by ${proven.foundBy}` });
@@ -139,10 +147,19 @@ export class DriftBook {
     const before = booked.drift;
     const fields = this.describe(proven);
     const changed = before.oldHash !== fields.oldHash || before.newHash !== fields.newHash;
-    this.set(booked, { ...before, ...(changed ? { ...fields, kind: proven.kind } : {}), lastCheckedAtMs: nowMs, checks: before.checks + 1 });
+    const explain = changed || !booked.explained;
+    const kind = changed ? proven.kind : before.kind;
+    this.set(booked, {
+      ...before,
+      ...(changed ? { ...fields, kind } : {}),
+      ...(explain ? this.explainAgain(before, { ...proven, kind }) : {}),
+      lastCheckedAtMs: nowMs,
+      checks: before.checks + 1,
+    });
+    booked.explained = true;
     if (changed) {
       this.record(booked, { atMs: nowMs, event: 'changed', detail: `${proven.kind}: ${fields.columns.join(', ')}` });
-    } else if (nowMs - booked.notedAtMs >= UNCHANGED_NOTE_MS) {
+    } else if (explain || nowMs - booked.notedAtMs >= UNCHANGED_NOTE_MS) {
       booked.notedAtMs = nowMs;
       this.note(booked);
     }
@@ -209,7 +226,7 @@ export class DriftBook {
     Drift,
     'columns' | 'old' | 'new' | 'oldHash' | 'newHash'
   > {
-    const { pair, primaryRow, replicaRow } = proven;
+    const { pair, primaryRow, replicaRow, primaryIsOld } = proven;
     const columns =
       primaryRow !== null && replicaRow !== null ? differingColumns(primaryRow, replicaRow) : pair.columns.map((_, index) => index);
     const primary = this.sampler.row(pair, primaryRow, columns);
@@ -218,11 +235,35 @@ export class DriftBook {
     const replicaHash = hashText(proven.replicaHash);
     return {
       columns: columns.map((index) => pair.columns[index]?.name ?? ''),
-      old: proven.primaryIsOld ? primary : replica,
-      new: proven.primaryIsOld ? replica : primary,
-      oldHash: proven.primaryIsOld ? primaryHash : replicaHash,
-      newHash: proven.primaryIsOld ? replicaHash : primaryHash,
+      old: primaryIsOld ? primary : replica,
+      new: primaryIsOld ? replica : primary,
+      oldHash: primaryIsOld ? primaryHash : replicaHash,
+      newHash: primaryIsOld ? replicaHash : primaryHash,
     };
+  }
+
+  private explain(proven: Omit<ProvenDrift, 'foundBy' | 'firstSeenMs' | 'position' | 'committedAtMs'>): Pick<Drift, 'cause' | 'columnCauses'> {
+    const { pair, kind, primaryRow, replicaRow, primaryIsOld, evidence } = proven;
+    const { cause, columns } = explainDifference(
+      {
+        pair,
+        kind,
+        primary: primaryIsOld ? 'old' : 'new',
+        old: primaryIsOld ? primaryRow : replicaRow,
+        new: primaryIsOld ? replicaRow : primaryRow,
+        columns: primaryRow === null || replicaRow === null ? [] : differingColumns(primaryRow, replicaRow),
+        evidence,
+      },
+      this.placeholder,
+    );
+    return { cause, columnCauses: columns };
+  }
+
+  /** What a row's changes once told stays true of a row that is still missing, or still there. */
+  private explainAgain(before: Drift, proven: Omit<ProvenDrift, 'foundBy' | 'firstSeenMs' | 'position' | 'committedAtMs'>): Pick<Drift, 'cause' | 'columnCauses'> {
+    const explained = this.explain(proven);
+    const told = (before.kind === 'missing' || before.kind === 'extra') && before.kind === proven.kind;
+    return explained.cause === null && told ? { ...explained, cause: before.cause } : explained;
   }
 
   /** Gives a booked drift its new state, and the counts theirs. */

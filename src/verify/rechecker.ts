@@ -1,3 +1,4 @@
+import type { RowEvidence } from '../domain/causes/explain.ts';
 import { LockstepError } from '../domain/errors.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
@@ -71,17 +72,25 @@ export interface RecheckerParts {
   readonly concurrency: number;
 }
 
+interface ThreeReads extends ConfirmReads {
+  /** Commit time of the replica's row on its own clock, µs; null where that is not recorded. */
+  readonly replicaCommittedAtUs: bigint | null;
+}
+
 /** Reads pending keys on the replica, and on both sides where it matters, until each is settled. */
 export class Rechecker {
   private readonly parts: RecheckerParts;
   /** Commit time of the newest change seen applied, by table. */
   private readonly appliedChangeUs = new Map<string, bigint>();
+  /** From then on every change of a key has been seen, our clock, µs. */
+  private readonly sinceUs: bigint;
   private wakeUp: (() => void) | null = null;
   /** The loop sleeps until then and could take more; null while it could not. */
   private sleepsUntilMs: number | null = null;
 
   constructor(parts: RecheckerParts) {
     this.parts = parts;
+    this.sinceUs = parts.clock.nowUs();
     parts.pending.onWake((dueMs) => {
       if (this.sleepsUntilMs !== null && dueMs < this.sleepsUntilMs) this.wakeUp?.();
     });
@@ -285,6 +294,7 @@ export class Rechecker {
               pair,
               key: check.key,
               kind: verdict.driftKind,
+              evidence: this.rowEvidence(check, versions, read),
               foundBy: newest !== undefined || check.origin === 'stream' ? 'stream' : check.origin,
               firstSeenMs: check.firstSeenMs,
               position: newest?.position ?? null,
@@ -319,7 +329,7 @@ export class Rechecker {
   }
 
   /** Reads keys on the primary, the replica and the primary again. */
-  private async readThrice(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<(id: string) => ConfirmReads> {
+  private async readThrice(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<(id: string) => ThreeReads> {
     const { primary, replica, hasher } = this.parts;
     const before = await this.readRows(primary, pair, keys, signal);
     const middle = await this.readRows(replica, pair, keys, signal);
@@ -336,6 +346,7 @@ export class Rechecker {
         primaryAfter: hashImage(hasher, rowOf(after, id)),
         primaryRow,
         replicaRow,
+        replicaCommittedAtUs: middle.rows.get(id)?.committedAtUs ?? null,
         rereadAtUs: after.readAtUs,
       };
     };
@@ -393,7 +404,7 @@ export class Rechecker {
       if (read.primaryBefore === read.replica) this.resolve(pair, booked.id, nowMs);
       else if (hashText(read.primaryBefore) === primaryHash) {
         const kind = differenceKind(read, { isEarlierVersion: (hash) => this.parts.history.has(pair.id, booked.id, hash) });
-        book.refresh(booked, { ...this.rows(read), pair, key: booked.key, kind }, nowMs);
+        book.refresh(booked, { ...this.rows(read), pair, key: booked.key, kind, evidence: 'unknown' }, nowMs);
       }
     }
   }
@@ -407,6 +418,28 @@ export class Rechecker {
   private resolve(pair: Pair, id: string, nowMs: number): void {
     const { book, proofs } = this.parts;
     if (book.resolve(pair.id, id, nowMs) && book.openCount(pair.id) === 0) proofs.driftGone(pair.id);
+  }
+
+  /** What the changes of a row tell about why it drifted. */
+  private rowEvidence(check: Check, versions: readonly Version[], read: ThreeReads): RowEvidence {
+    const { history, consumes } = this.parts;
+    const { id, pair } = check;
+    const [first] = versions;
+    if (first !== undefined) {
+      if (versions.at(-1)?.hash === null) return 'deleted';
+      return check.base === null && history.isInsert(pair.id, id, first.hash) ? 'inserted' : 'unknown';
+    }
+    if (read.replica === null || !consumes) return 'unknown';
+    if (history.last(pair.id, id) === null) return history.has(pair.id, id, read.replica) ? 'deleted' : 'unknown';
+    return history.neverChanged(pair.id, id) && this.writtenSinceStart(read.replicaCommittedAtUs) ? 'written_beside' : 'unknown';
+  }
+
+  /** Whether the replica's row was written later than whatever was under way when this process began to see changes. */
+  private writtenSinceStart(replicaUs: bigint | null): boolean {
+    const { skew, replica, settleMs } = this.parts;
+    const known = skew[replica.side].best();
+    if (replicaUs === null || known === null) return false;
+    return replicaUs - known.offsetUs - known.boundUs > this.sinceUs + BigInt(settleMs) * 1000n;
   }
 
   private rows(read: ConfirmReads): {

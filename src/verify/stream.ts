@@ -161,7 +161,8 @@ export class Stream implements SourceListener {
       unknownColumns: unknownColumnsOf(image),
       position: change.position,
     };
-    const base = change.op === 'create' ? null : history.last(pair.id, id);
+    if (change.op === 'create') history.add(pair.id, id, null);
+    const base = history.last(pair.id, id);
     pending.addChange(pair, key, version, clock.nowMs(), this.firstLookMs(pair, change.committedAtUs), base);
     history.add(pair.id, id, version.unknownColumns.length === 0 ? version.hash : undefined);
     watermarks.consumedChange(partition, change.committedAtUs);

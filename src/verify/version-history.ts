@@ -7,6 +7,8 @@ const VERSIONS_PER_KEY = 4;
 /** Row hashes that keys are known to have had, the least recently changed forgotten first. */
 export class VersionHistory {
   private readonly keysMax: number;
+  /** A key was forgotten: that none of a key's changes is known proves nothing any more. */
+  private forgot = false;
   private readonly versions = new Map<string, (RowHash | undefined)[]>();
 
   constructor(keysMax: number) {
@@ -28,12 +30,25 @@ export class VersionHistory {
     if (this.versions.size > this.keysMax) {
       const oldest = this.versions.keys().next();
       if (oldest.done !== true) this.versions.delete(oldest.value);
+      this.forgot = true;
     }
   }
 
   /** What a key's row was last known to be; undefined where that is not known. */
   last(table: string, key: KeyId): RowHash | undefined {
     return this.versions.get(`${table}\u0000${key}`)?.at(-1);
+  }
+
+  /** Whether `hash` is the row as it was inserted, before which there was none. */
+  isInsert(table: string, key: KeyId, hash: RowHash): boolean {
+    const known = this.versions.get(`${table}\u0000${key}`) ?? [];
+    const before = known.lastIndexOf(null);
+    return hash !== null && before >= 0 && known[before + 1] === hash;
+  }
+
+  /** Whether no change of the key was ever added, and none of any key forgotten. */
+  neverChanged(table: string, key: KeyId): boolean {
+    return !this.forgot && !this.versions.has(`${table}\u0000${key}`);
   }
 
   has(table: string, key: KeyId, hash: bigint): boolean {

@@ -1,13 +1,13 @@
 import type { Static } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import { driftJson } from '../../domain/drift-json.ts';
+import { driftGroupJson, driftJson } from '../../domain/drift-json.ts';
 import { parseKey } from '../exact-json.ts';
 import { isoTime } from '../json/times.ts';
-import { sendList } from '../lists.ts';
+import { MAX_LIMIT, sendList } from '../lists.ts';
 import type { DriftFilter, ServiceView } from '../ports.ts';
 import { Problem } from '../problem.ts';
-import { AcceptedSchema, answer, DriftDetailSchema, DriftQuerySchema, DriftSchema, IdParamsSchema, problems, ReasonBodySchema } from '../schemas.ts';
-import { listAnswer } from './answers.ts';
+import { AcceptedSchema, answer, DriftDetailSchema, DriftGroupSchema, DriftQuerySchema, DriftSchema, IdParamsSchema, problems, ReasonBodySchema } from '../schemas.ts';
+import { groupableAnswer } from './answers.ts';
 import { audit } from './audit.ts';
 
 type Params = { Params: Static<typeof IdParamsSchema> };
@@ -16,9 +16,20 @@ type Params = { Params: Static<typeof IdParamsSchema> };
 export function driftRoutes(app: FastifyInstance, view: ServiceView, nowMs: () => number): void {
   app.get<{ Querystring: Static<typeof DriftQuerySchema> }>(
     '/drift',
-    { schema: { tags: ['drift'], summary: 'Drift, newest first', querystring: DriftQuerySchema, response: { 200: listAnswer('Drift', DriftSchema), ...problems(400) } } },
+    {
+      schema: {
+        tags: ['drift'],
+        summary: 'Drift, newest first, or grouped by its cause',
+        querystring: DriftQuerySchema,
+        response: { 200: groupableAnswer('Drift', DriftSchema, DriftGroupSchema), ...problems(400) },
+      },
+    },
     async (request, reply) => {
       const filter = filterOf(request.query);
+      if (request.query.group === 'cause') {
+        const items = await view.groupDrift(filter, request.query.limit ?? MAX_LIMIT);
+        return sendList(request, reply, request.query, () => Promise.resolve({ items, nextCursor: null }), driftGroupJson);
+      }
       return sendList(request, reply, request.query, (cursor, limit) => view.listDrift(filter, cursor, limit), driftJson);
     },
   );

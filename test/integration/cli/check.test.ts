@@ -153,14 +153,23 @@ describe('check', () => {
     for (const line of lines) {
       expect(Object.keys(line)).toEqual([
         'id', 'table', 'key', 'kind', 'columns', 'old', 'new', 'old_hash', 'new_hash', 'status', 'found_by',
-        'cause', 'first_seen_at', 'confirmed_at', 'last_checked_at', 'resolved_at', 'checks', 'position',
+        'cause', 'column_causes', 'first_seen_at', 'confirmed_at', 'last_checked_at', 'resolved_at', 'checks', 'position',
       ]);
     }
 
     const text = await lockstep(['check', '-c', configure(), '--table', 'public.lines']);
     expect(text.code).toBe(1);
     expect(text.stdout.split('\n').slice(2).toSorted()).toEqual(
-      ['', '', '', 'different   public.lines  tenant=0 no=90  title', 'drift: 3 rows', 'extra       public.lines  tenant=2 no=1', 'missing     public.lines  tenant=1 no=1'].toSorted(),
+      [
+        ...['', '', '', ''],
+        'different   public.lines  tenant=0 no=90  title',
+        'drift: 3 rows',
+        'extra       public.lines  tenant=2 no=1',
+        'missing     public.lines  tenant=1 no=1',
+        'public.lines.title: 1 row, no known cause',
+        'public.lines: 1 row extra, no known cause',
+        'public.lines: 1 row missing, no known cause',
+      ].toSorted(),
     );
   });
 

@@ -52,6 +52,7 @@ drift.last_checked_ms bigint NOT NULL
 drift.resolved_ms bigint
 drift.checks integer NOT NULL
 drift.position jsonb
+drift.column_causes jsonb NOT NULL DEFAULT '{}'::jsonb
 drift: CHECK ((found_by = ANY (ARRAY['stream'::text, 'sweep'::text, 'transaction'::text, 'api'::text])))
 drift: CHECK ((kind = ANY (ARRAY['missing'::text, 'extra'::text, 'different'::text, 'stale'::text, 'stream_gap'::text])))
 drift: CHECK ((status = ANY (ARRAY['open'::text, 'resolved'::text, 'ignored'::text])))

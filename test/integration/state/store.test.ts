@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { groupDrift } from '../../../src/domain/causes/groups.ts';
+import type { Drift } from '../../../src/domain/drift.ts';
 import { migrateState } from '../../../src/state/migrate.ts';
 import { PostgresStateStore } from '../../../src/state/store.ts';
 import { startPostgres } from '../../stack/postgres-server.ts';
@@ -326,6 +328,57 @@ describe('drift', () => {
     for (const bad of ['x', '', 'W10', Buffer.from('["a","b"]').toString('base64url'), Buffer.from('["1","\\u0000"]').toString('base64url')]) {
       await expect(store.listDrift({}, bad, 4)).rejects.toMatchObject({ code: 'bad_cursor' });
     }
+  });
+});
+
+describe('drift by its cause', () => {
+  const details = [null, 'cut at 5 characters', 'cut at 5 characters', 'cut at 9 characters'];
+  const made = Array.from({ length: 60 }, (_, index) => {
+    const column = (code: string, detail: string | null): Drift['columnCauses'][string] => ({ code, detail });
+    const kind = index % 6 === 0 ? 'missing' : index % 6 === 1 ? 'stale' : 'different';
+    return drift(`d${String(index).padStart(2, '0')}`, {
+      kind,
+      table: index % 4 === 0 ? 'public.b' : 'public.a',
+      status: index % 10 === 9 ? 'resolved' : 'open',
+      firstSeenAtMs: 1_700_000_000_000 - index,
+      confirmedAtMs: 1_700_000_000_000 + index,
+      columns: index % 5 === 0 ? ['note', 'o"k, {}'] : ['note'],
+      newHash: kind === 'missing' ? null : '00ff00ff00ff00ff',
+      cause: kind === 'stale' ? { code: 'lost_update', message: 'lost update' } : null,
+      columnCauses:
+        kind !== 'different'
+          ? {}
+          : { ...(index % 7 === 0 ? {} : { note: column('truncated', details[index % 4] ?? null) }), ...(index % 5 === 0 ? { 'o"k, {}': column('case', null) } : {}) },
+    });
+  });
+  type Filter = Parameters<PostgresStateStore['groupDrift']>[0];
+
+  test('is grouped as in memory, and narrowed by every filter', async () => {
+    const store = open();
+    await store.restore();
+    await store.write(emptyCheckpoint({ drift: made.map((one) => driftWrite(one)) }));
+    const groups = async (filter: Filter): Promise<unknown> => (await store.groupDrift(filter, 500)).map(({ sampleIds: _ids, ...group }) => group);
+    const expected = (holds: (one: Drift) => boolean): unknown => groupDrift(made.filter(holds)).map(({ sampleIds: _ids, ...group }) => group);
+    expect(await groups({})).toEqual(expected(() => true));
+    expect(await groups({ status: 'open', table: 'public.a' })).toEqual(expected((one) => one.status === 'open' && one.table === 'public.a'));
+    expect(await groups({ kind: 'stale' })).toEqual(expected((one) => one.kind === 'stale'));
+    const truncated = (await store.groupDrift({ cause: 'truncated' }, 500)).filter((group) => group.table === 'public.a');
+    expect(truncated).toMatchObject([{ column: 'note', cause: { code: 'truncated' }, kind: 'different' }]);
+    expect(truncated[0]?.sampleIds.length).toBe(5);
+    const ids = new Set(made.map((one) => one.id));
+    for (const group of await store.groupDrift({}, 500)) expect(group.sampleIds.every((id) => ids.has(id))).toBe(true);
+    expect(await store.groupDrift({}, 1)).toHaveLength(1);
+    expect(await store.groupDrift({ cause: "no'such" }, 500)).toEqual([]);
+  });
+
+  test("is listed by the drift's cause or a column's", async () => {
+    const store = open();
+    await store.restore();
+    await store.write(emptyCheckpoint({ drift: made.map((one) => driftWrite(one)) }));
+    const listed = async (cause: string): Promise<string[]> => (await store.listDrift({ cause }, null, 500)).items.map((one) => one.id).toSorted();
+    expect(await listed('lost_update')).toEqual(made.filter((one) => one.cause !== null).map((one) => one.id));
+    expect(await listed('case')).toEqual(made.filter((one) => Object.values(one.columnCauses).some(({ code }) => code === 'case')).map((one) => one.id));
+    expect(await listed('cut at 5 characters')).toEqual([]);
   });
 });
 

@@ -25,7 +25,8 @@ const DRIFT: Drift = {
   newHash: 'fedcba9876543210',
   status: 'open',
   foundBy: 'sweep',
-  cause: null,
+  cause: { code: 'truncated', message: 'truncated: cut at 3 characters' },
+  columnCauses: { amount: { code: 'truncated', detail: 'cut at 3 characters' } },
   firstSeenAtMs: 0,
   confirmedAtMs: 1_000,
   lastCheckedAtMs: 2_000,
@@ -58,7 +59,8 @@ const DRIFT_JSON = {
   new_hash: 'fedcba9876543210',
   status: 'open',
   found_by: 'sweep',
-  cause: null,
+  cause: { code: 'truncated', message: 'truncated: cut at 3 characters' },
+  column_causes: { amount: 'truncated' },
   first_seen_at: '1970-01-01T00:00:00.000Z',
   confirmed_at: '1970-01-01T00:00:01.000Z',
   last_checked_at: '1970-01-01T00:00:02.000Z',
@@ -73,6 +75,18 @@ describe('formats', () => {
       verdict: 'drift',
       tables: [{ table: 'public.payments', rows: { old: 5_000_000, new: 5_000_000 }, drift: 0, strategy: 'portable' }, {}],
       drift: [DRIFT_JSON],
+      causes: [
+        {
+          table: 'public.payments',
+          column: 'amount',
+          cause: DRIFT_JSON.cause,
+          kind: 'different',
+          rows: 1,
+          first_seen_at: '1970-01-01T00:00:00.000Z',
+          sample_ids: ['01J'],
+          sentence: 'public.payments.amount: 1 row, truncated: cut at 3 characters',
+        },
+      ],
     });
     const huge = { ...MATCH, tables: MATCH.tables.map((table) => ({ ...table, rows: { old: '9007199254740993', new: '1' } })) };
     expect(checkReport(huge, 'json')).toContain('"old": "9007199254740993"');
@@ -91,7 +105,9 @@ describe('formats', () => {
 public.payments   5000000   5000000      0  portable  12.3s
 public.orders           7         7      0  portable    8ms
 
-different   public.payments  id=9007199254740993  amount
+different   public.payments  id=9007199254740993  amount  (truncated: cut at 3 characters)
+
+public.payments.amount: 1 row, truncated: cut at 3 characters
 
 drift: 1 row
 `,

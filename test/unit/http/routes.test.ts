@@ -138,7 +138,7 @@ describe('drift', () => {
   it('lists with every filter', async () => {
     client.view.drifts = [drift('d1'), drift('d2', { kind: 'missing', new: null, newHash: null, position: null, cause: null })];
     const key = encodeURIComponent('{"id":9007199254740993}');
-    const query = `table=public.payments&kind=missing&status=open&cause=numeric_scale&found_by=sweep&min_age_s=1.5&since=2026-01-02T03:04:05.678Z&key=${key}`;
+    const query = `table=public.payments&kind=missing&status=open&cause=precision_lost&found_by=sweep&min_age_s=1.5&since=2026-01-02T03:04:05.678Z&key=${key}`;
     const body = (await client.get(`/v1/drift?${query}`)).json();
     expect(body.items.map((one: { id: string }) => one.id)).toEqual(['d2']);
     expect(client.view.filters).toEqual([
@@ -146,7 +146,7 @@ describe('drift', () => {
         table: 'public.payments',
         kind: 'missing',
         status: 'open',
-        causeCode: 'numeric_scale',
+        causeCode: 'precision_lost',
         foundBy: 'sweep',
         minAgeMs: 1_500,
         sinceMs: Date.parse('2026-01-02T03:04:05.678Z'),
@@ -155,7 +155,41 @@ describe('drift', () => {
     ]);
   });
 
-  it.each(['kind=odd', 'status=odd', 'limit=0', 'limit=501', 'limit=x', 'since=yesterday', 'min_age_s=-1', 'unknown=1', 'key=5', 'key={}', 'key={"id":null}', 'key={"id":[1]}', 'key={', 'key={"__proto__":1}'])(
+  it('groups by cause, with the other filters', async () => {
+    client.view.drifts = [drift('d1'), drift('d2'), drift('d3', { kind: 'missing', new: null, newHash: null, cause: null, columnCauses: {} })];
+    const body = (await client.get('/v1/drift?group=cause')).json();
+    expect(body).toEqual({
+      items: [
+        {
+          table: 'public.payments',
+          column: 'amount',
+          cause: { code: 'precision_lost', message: 'precision lost: cut to 1 digit after the point' },
+          kind: 'different',
+          rows: 2,
+          first_seen_at: new Date(NOW_MS - 20_000).toISOString(),
+          sample_ids: ['d1', 'd2'],
+          sentence: 'public.payments.amount: 2 rows, precision lost: cut to 1 digit after the point',
+        },
+        {
+          table: 'public.payments',
+          column: null,
+          cause: null,
+          kind: 'missing',
+          rows: 1,
+          first_seen_at: new Date(NOW_MS - 20_000).toISOString(),
+          sample_ids: ['d3'],
+          sentence: 'public.payments: 1 row missing, no known cause',
+        },
+      ],
+      next_cursor: null,
+    });
+    expect((await client.get('/v1/drift?group=cause&kind=missing&limit=1')).json().items).toHaveLength(1);
+    expect(client.view.filters.at(-1)).toMatchObject({ kind: 'missing', table: null });
+    expect((await client.get('/v1/drift?group=cause', NDJSON)).body.trimEnd().split('\n')).toHaveLength(2);
+    expect((await client.get('/v1/drift')).json().items[0]).toMatchObject({ cause: { code: 'precision_lost' }, column_causes: { amount: 'precision_lost' } });
+  });
+
+  it.each(['group=odd', 'kind=odd', 'status=odd', 'limit=0', 'limit=501', 'limit=x', 'since=yesterday', 'min_age_s=-1', 'unknown=1', 'key=5', 'key={}', 'key={"id":null}', 'key={"id":[1]}', 'key={', 'key={"__proto__":1}'])(
     'refuses ?%s',
     async (query) => {
       const response = await client.get(`/v1/drift?${query.replace(/=(.*)/, (_all, value: string) => `=${encodeURIComponent(value)}`)}`);

@@ -1,4 +1,5 @@
 import { deadLetterId, type DeadLetter } from '../../../src/domain/dead-letter.ts';
+import { groupDrift } from '../../../src/domain/causes/groups.ts';
 import type { Drift } from '../../../src/domain/drift.ts';
 import type { Phase } from '../../../src/domain/gate.ts';
 import { LockstepError } from '../../../src/domain/errors.ts';
@@ -19,7 +20,8 @@ export function drift(id: string, change: Partial<Drift> = {}): Drift {
     newHash: '11ff00ff00ff00ff',
     status: 'open',
     foundBy: 'stream',
-    cause: { code: 'numeric_scale', message: 'the replica keeps fewer digits' },
+    cause: { code: 'precision_lost', message: 'precision lost: cut to 1 digit after the point' },
+    columnCauses: { amount: { code: 'precision_lost', detail: 'cut to 1 digit after the point' } },
     firstSeenAtMs: NOW_MS - 20_000,
     confirmedAtMs: NOW_MS - 10_000,
     lastCheckedAtMs: NOW_MS - 1_000,
@@ -74,6 +76,12 @@ export class MemoryView implements ServiceView {
     this.#fail();
     this.filters.push(filter);
     return pageOf(this.drifts.filter((one) => filter.kind === null || one.kind === filter.kind), cursor, limit);
+  }
+
+  async groupDrift(filter: DriftFilter, limit: number) {
+    this.#fail();
+    this.filters.push(filter);
+    return groupDrift(this.drifts.filter((one) => filter.kind === null || one.kind === filter.kind)).slice(0, limit);
   }
 
   async drift(id: string) {

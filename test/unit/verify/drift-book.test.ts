@@ -26,6 +26,7 @@ function proven(primaryRow: Row | null, replicaRow: Row | null, change: Partial<
     replicaRow,
     primaryHash: hashImage(hasher, primaryRow),
     replicaHash: hashImage(hasher, replicaRow),
+    evidence: 'unknown',
     foundBy: 'stream',
     firstSeenMs: 5,
     position: null,

@@ -138,6 +138,7 @@ export class World {
     const config = {
       migration: 'simulated',
       primary: 'old',
+      events: null,
       samples: { values: 'full' },
       slo: { lagBudgetMs: 2_000, lagWindowMs: 60_000 },
       settleMs: 3_000,
