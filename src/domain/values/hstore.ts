@@ -79,5 +79,6 @@ export const hstoreClass: ValueClass = {
     compared: 'every key with its text or NULL',
     normalised: 'the order of keys; a JSON object of texts and nulls is the same map',
     notCompared: 'nothing',
+    readAgain: 'against json, jsonb and text: all of them',
   },
 };

@@ -165,5 +165,6 @@ export const jsonClass: ValueClass = {
     compared: 'the document: fields by name, items in order, numbers by value with all their digits, strings by their characters',
     normalised: 'white space, the order of fields, repeated names (the last one counts), escapes, 1.0 and 1e0; `as: text` compares json as it is written',
     notCompared: 'nothing',
+    readAgain: 'numbers that differ in their zeros alone (1.0 and 1), text against jsonb that is spaced otherwise, documents with \\u0000',
   },
 };

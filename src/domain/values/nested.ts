@@ -115,6 +115,7 @@ export function rangeClass(classOf: ClassOfType): ValueClass {
       compared: 'both bounds, and whether each is within; infinite and absent bounds are two things, as they are to PostgreSQL',
       normalised: 'each bound as its own class does (1.50 is 1.5)',
       notCompared: 'nothing',
+      readAgain: 'bounds that differ in their spelling alone (1.50 and 1.5)',
     },
   };
 }
@@ -153,6 +154,7 @@ export function compositeClass(classOf: ClassOfType): ValueClass {
       compared: 'every field, in order; a NULL field is not an empty text',
       normalised: 'each field as its own class does',
       notCompared: 'the names of the fields',
+      readAgain: 'fields that differ in their spelling alone (1.50 and 1.5)',
     },
   };
 }

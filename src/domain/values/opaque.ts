@@ -36,10 +36,11 @@ function networkText(_type: SqlType, text: string): string {
 }
 
 export const networkClass = printedClass(networkText, (type, encoded) => networkText(type, textOf(type, encoded)), {
-  types: 'inet, cidr, also against each other',
+  types: 'inet, cidr, also against each other and text',
   compared: 'address and mask',
   normalised: 'the mask of a single host, which may be left out',
   notCompared: 'nothing',
+  readAgain: 'against text: a single host',
 });
 
 /** Coordinates of `{x, y, …}`, Debezium's struct for a point; null where it is none. */

@@ -25,6 +25,7 @@ export const textClass: ValueClass = {
     compared: 'the characters, code point by code point; an enum by its label, not by its number on the server',
     normalised: 'nothing; `case: insensitive` and `trim: true` on request',
     notCompared: 'the collation; the order of an enum’s labels',
+    readAgain: 'under `case: insensitive`, letters beyond ASCII in different case',
   },
 };
 
@@ -115,6 +116,7 @@ export const uuidClass: ValueClass = {
     compared: 'the 128 bits',
     normalised: 'upper and lower case, dashes',
     notCompared: 'nothing',
+    readAgain: 'a text in upper case or without dashes',
   },
 };
 

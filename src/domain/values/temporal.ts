@@ -147,6 +147,7 @@ export const instantClass: ValueClass = momentClass('+00', new RegExp(`^(?:${DAT
   compared: 'the instant to the microsecond, infinities and years before Christ included',
   normalised: 'the zone in which it is written',
   notCompared: 'the zone in which it was entered, which PostgreSQL does not store; the declared precision',
+  readAgain: 'against text: other spellings than PostgreSQL’s own; under `precision:`, times close to a step on both its sides',
 });
 
 function parsedDate(text: string): string | null {

@@ -22,6 +22,8 @@ export interface ClassDocs {
   readonly compared: string;
   readonly normalised: string;
   readonly notCompared: string;
+  /** Equal values whose digests may differ, so that a sweep reads and compares them; absent where there are none. */
+  readonly readAgain?: string;
 }
 
 /** How the values of one class are brought to their one form. */
