@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
 import { EphemeralStore } from './verify/ephemeral-store.ts';
 import { buildCore, type Core } from './app/core.ts';
-import { pairDatabases } from './app/pairs.ts';
+import { pairDatabases, type PairedDatabases } from './app/pairs.ts';
 import { openPipeline } from './app/pipeline.ts';
 import { LiveService } from './app/service-view.ts';
 import { SystemClock } from './app/system-clock.ts';
@@ -266,7 +266,7 @@ export async function runCheck(config: Config, options: CheckOptions): Promise<C
     const sweep = await started.done;
     if (stopping.signal.aborted) throw stopping.signal.reason;
     if (options.signal.aborted) throw new LockstepError('interrupted', 'the check was interrupted');
-    const outcome = outcomeOf(sweep, core, unsettled);
+    const outcome = outcomeOf(sweep, core, unsettled, paired.findings);
     stopping.abort();
     await Promise.all(running);
     return outcome;
@@ -296,7 +296,7 @@ async function giveUpUnsettled(core: Core, limitMs: number, unsettled: Map<strin
   }
 }
 
-function outcomeOf(sweep: Sweep, core: Core, unsettled: ReadonlyMap<string, number>): CheckOutcome {
+function outcomeOf(sweep: Sweep, core: Core, unsettled: ReadonlyMap<string, number>, findings: PairedDatabases['findings']): CheckOutcome {
   const drift = sweep.tables.flatMap((table) => [...core.book.all(table.table)].map((booked) => booked.drift));
   const why = core.health.all().map(({ finding, message }) => `${finding}: ${message}`);
   const reasons = sweep.tables.flatMap((table) => {
@@ -314,6 +314,7 @@ function outcomeOf(sweep: Sweep, core: Core, unsettled: ReadonlyMap<string, numb
       strategy: table.strategy,
       strategyReason: table.strategyReason,
       elapsedMs: (table.endedAtMs ?? table.startedAtMs) - table.startedAtMs,
+      findings: findings.get(table.table) ?? [],
     })),
     drift,
   };

@@ -2,6 +2,7 @@ import type { Config, TableConfig } from '../config/config.ts';
 import { PostgresDatabase } from '../databases/postgres/database.ts';
 import { LockstepError } from '../domain/errors.ts';
 import { qualifiedName, type Pair, type Side, type SqlType, type TableDescription } from '../domain/pair.ts';
+import type { SchemaFinding } from '../domain/status.ts';
 import type { Clock } from '../verify/ports.ts';
 import { makePair, type PairRules } from '../domain/pairing.ts';
 import type { ColumnPairRules } from '../domain/pairing-rules.ts';
@@ -13,7 +14,7 @@ export interface PairedDatabases {
   readonly databases: Readonly<Record<Side, PostgresDatabase>>;
   readonly pairs: readonly Pair[];
   /** What is worth knowing of a pair and no obstacle, by `Pair.id`. */
-  readonly findings: ReadonlyMap<string, readonly string[]>;
+  readonly findings: ReadonlyMap<string, readonly SchemaFinding[]>;
   readonly replicaIdentity: ReadonlyMap<string, Readonly<Record<Side, TableDescription['replicaIdentity']>>>;
   close(): Promise<void>;
 }
@@ -39,7 +40,7 @@ export async function pairDatabases(
     const wanted = config.tables.filter((table) => tables.length === 0 || tables.includes(qualifiedName(table.old)));
     const pairs: Pair[] = [];
     const problems: string[] = [];
-    const findings = new Map<string, readonly string[]>();
+    const findings = new Map<string, readonly SchemaFinding[]>();
     const replicaIdentity = new Map<string, Readonly<Record<Side, TableDescription['replicaIdentity']>>>();
     for (const table of wanted) {
       const [old, neu] = await Promise.all([databases.old.describeTable(table.old), databases.new.describeTable(table.new)]);

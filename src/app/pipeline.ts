@@ -13,6 +13,7 @@ import { RegistrySchemas } from '../events/registry/schemas.ts';
 import type { LockstepError } from '../domain/errors.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import { otherSide, qualifiedName, tableOn } from '../domain/pair.ts';
+import type { SchemaFinding } from '../domain/status.ts';
 import type { ChangeSource, Clock, PartitionsOf, PipelineOffsets } from '../verify/ports.ts';
 import type { PairedDatabases } from './pairs.ts';
 
@@ -29,7 +30,7 @@ export interface Pipeline {
   /** One stream in commit order, its offsets being log positions. */
   readonly ordered: boolean;
   /** What a table's events have shown not to tell, so far. */
-  readonly encodingFindings: (pairId: string) => readonly string[];
+  readonly encodingFindings: (pairId: string) => readonly SchemaFinding[];
   close(): Promise<void>;
 }
 
@@ -85,12 +86,12 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
     nowMs: () => clock.nowMs(),
   });
   const counted = new Map(found.map(({ pairId, side, topic, partitions }) => [`${pairId}/${side}`, { topic, partitions }]));
-  const findings = new Map<string, string[]>();
+  const findings = new Map<string, SchemaFinding[]>();
   const onEncodingFinding = ({ pairId, side, message }: EncodingFinding): void => {
     const told = `events of ${side}: ${message}`;
     const known = findings.get(pairId) ?? [];
-    if (known.includes(told)) return;
-    findings.set(pairId, [...known, told]);
+    if (known.some((finding) => finding.message === told)) return;
+    findings.set(pairId, [...known, { severity: 'info', message: told }]);
     logger.info({ table: pairId }, told);
   };
   const source = consume

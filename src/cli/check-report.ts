@@ -29,6 +29,7 @@ function asJson(outcome: CheckOutcome): unknown {
       strategy: table.strategy,
       strategy_reason: table.strategyReason,
       elapsed_seconds: table.elapsedMs / 1000,
+      findings: table.findings.map(({ severity, message }) => ({ severity, message })),
     })),
     drift: outcome.drift.map(driftJson),
     causes: groupDrift(outcome.drift).map(driftGroupJson),
@@ -54,6 +55,8 @@ function asText(outcome: CheckOutcome): string {
     ]),
     ['left', 'right', 'right', 'right', 'left', 'right'],
   );
+  const findings = outcome.tables.flatMap((table) => table.findings);
+  if (findings.length > 0) lines.push('', ...findings.map(({ severity, message }) => `${severity.padEnd(10)}  ${message}`));
   if (outcome.drift.length > 0) lines.push('', ...outcome.drift.map(driftLine));
   if (outcome.drift.length > 0) lines.push('', ...groupDrift(outcome.drift).map(groupSentence));
   lines.push('', verdictLine(outcome));

@@ -1,5 +1,6 @@
 import type { Drift } from './drift.ts';
 import type { Side } from './pair.ts';
+import type { SchemaFinding } from './status.ts';
 
 /** What one sweep of one table came to. */
 export interface TableOutcome {
@@ -13,6 +14,8 @@ export interface TableOutcome {
   /** Why that strategy was taken. */
   readonly strategyReason: string;
   readonly elapsedMs: number;
+  /** What is worth knowing of the pair: types that differ, what is taken for granted. */
+  readonly findings: readonly SchemaFinding[];
 }
 
 /** What a one-off check came to. */

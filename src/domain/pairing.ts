@@ -1,6 +1,7 @@
 import type { ColumnDescription, Pair, PairColumn, TableDescription, TableName } from './pair.ts';
 import { qualifiedName } from './pair.ts';
 import type { ColumnPairRules } from './pairing-rules.ts';
+import type { SchemaFinding } from './status.ts';
 import { applyRules, changesEquality, comparedColumn, inZone } from './pairing-rules.ts';
 import { chooseClass, isPlainText, isUnknownType } from './values/choose.ts';
 
@@ -15,7 +16,7 @@ export interface PairRules {
 }
 
 export type PairResult =
-  | { readonly kind: 'pair'; readonly pair: Pair; /** What is worth knowing and no obstacle. */ readonly findings: readonly string[] }
+  | { readonly kind: 'pair'; readonly pair: Pair; /** What is worth knowing and no obstacle. */ readonly findings: readonly SchemaFinding[] }
   | { readonly kind: 'problems'; /** Each says what, where and what to do. */ readonly problems: readonly string[] };
 
 /**
@@ -33,7 +34,7 @@ const SPELT_KEY_BASES: ReadonlySet<string> = new Set(['int2', 'int4', 'int8', 'u
 /** Makes a pair of two described tables and their rules, or says everything that stands in the way. */
 export function makePair(rules: PairRules, old: TableDescription, neu: TableDescription): PairResult {
   const problems: string[] = [];
-  const findings: string[] = [];
+  const findings: SchemaFinding[] = [];
   const oldName = qualifiedName(old.table);
   const newName = qualifiedName(neu.table);
   const table = oldName === newName ? oldName : `${oldName} → ${newName}`;
@@ -68,11 +69,11 @@ export function makePair(rules: PairRules, old: TableDescription, neu: TableDesc
     taken.set(newColumnName, column.name);
     const compared = compareColumns(column, counterpart, rule ?? {});
     for (const problem of compared.problems) problems.push(`${table}: column "${column.name}": ${problem}`);
-    for (const finding of compared.findings) findings.push(`${table}: column "${column.name}" ${finding}`);
+    for (const { severity, message } of compared.findings) findings.push({ severity, message: `${table}: column "${column.name}" ${message}` });
     if (compared.column !== null) columns.push(compared.column);
   }
   for (const column of neu.columns) {
-    if (!taken.has(column.name)) findings.push(`${table}: column "${column.name}" of ${newName} on new has no counterpart on old and is not compared`);
+    if (!taken.has(column.name)) findings.push({ severity: 'info', message: `${table}: column "${column.name}" of ${newName} on new has no counterpart on old and is not compared` });
   }
 
   const key = keyPositions({ table, asked: rules.key, rules: columnRules, old, columns, oldColumns, problems });
@@ -88,13 +89,13 @@ export function makePair(rules: PairRules, old: TableDescription, neu: TableDesc
 interface ComparedColumns {
   readonly column: PairColumn | null;
   readonly problems: readonly string[];
-  /** Each goes on after the column's name. */
-  readonly findings: readonly string[];
+  /** Their messages go on after the column's name. */
+  readonly findings: readonly SchemaFinding[];
 }
 
 /** Two columns and their rules, joined: the class in which they are compared, or what stands in the way. */
 function compareColumns(column: ColumnDescription, counterpart: ColumnDescription, rule: ColumnPairRules): ComparedColumns {
-  const findings: string[] = [];
+  const findings: SchemaFinding[] = [];
   let old = comparedColumn(column, rule, 'old');
   let neu = comparedColumn(counterpart, rule, 'new');
   const choice = rule.asText === true ? ({ kind: 'class', valueClass: 'text' } as const) : chooseClass(old.type, neu.type);
@@ -103,12 +104,14 @@ function compareColumns(column: ColumnDescription, counterpart: ColumnDescriptio
   }
   const { rules, problems } = applyRules(rule, choice.valueClass, old.type, neu.type);
   const note = 'note' in choice ? choice.note : undefined;
-  if (old.nullable !== neu.nullable) findings.push(old.nullable ? 'may be NULL on old and not on new' : 'may be NULL on new and not on old');
+  if (old.nullable !== neu.nullable) {
+    findings.push({ severity: 'info', message: old.nullable ? 'may be NULL on old and not on new' : 'may be NULL on new and not on old' });
+  }
   if (old.type.formatted !== neu.type.formatted) {
     const assumed = note === undefined ? '' : rule.zone === undefined ? `: ${note}` : `: the side without a time zone is taken as ${rule.zone}`;
-    findings.push(`is ${old.type.formatted} on old and ${neu.type.formatted} on new, compared as ${choice.valueClass}${assumed}`);
+    findings.push({ severity: assumed === '' ? 'info' : 'warning', message: `is ${old.type.formatted} on old and ${neu.type.formatted} on new, compared as ${choice.valueClass}${assumed}` });
   } else if (rule.asText !== true && isUnknownType(old.type)) {
-    findings.push(`has the type ${old.type.formatted}, which is not known: it is compared as the text that the database prints`);
+    findings.push({ severity: 'warning', message: `has the type ${old.type.formatted}, which is not known: it is compared as the text that the database prints` });
   }
   if (rule.zone !== undefined) {
     old = inZone(old, rule.zone);
@@ -186,8 +189,8 @@ function canBeKey(column: PairColumn): boolean {
   return true;
 }
 
-function checkUniqueOnNew(table: string, key: readonly number[], columns: readonly PairColumn[], neu: TableDescription, findings: string[]): void {
+function checkUniqueOnNew(table: string, key: readonly number[], columns: readonly PairColumn[], neu: TableDescription, findings: SchemaFinding[]): void {
   const names = key.map((position) => columns[position]?.new.name);
   const same = neu.primaryKey.length === names.length && neu.primaryKey.every((name) => names.includes(name));
-  if (!same && names.length > 0) findings.push(`${table}: the key (${names.join(', ')}) is not the primary key of ${qualifiedName(neu.table)} on new; it needs a unique index there to be read quickly`);
+  if (!same && names.length > 0) findings.push({ severity: 'info', message: `${table}: the key (${names.join(', ')}) is not the primary key of ${qualifiedName(neu.table)} on new; it needs a unique index there to be read quickly` });
 }

@@ -159,6 +159,8 @@ export interface ConfirmFacts {
   readonly newestApplied: boolean;
   /** Commit time through which the stream had been consumed before the replica was read; null: unknown. */
   readonly consumedThroughUs: bigint | null;
+  /** Whether the pair's filter may leave out rows of the primary that its events are about. */
+  readonly primaryIsFiltered: boolean;
   /** Whether a change committed at this time must have been applied before the replica was read. */
   appliedThrough(committedAtUs: bigint): boolean;
   /** Whether the replica's row equals a version that came before. */
@@ -197,9 +199,10 @@ export function judgeConfirm(
   if (steady !== suspicion) return { kind: 'inconclusive', suspicion: steady };
   if (newest !== undefined) {
     const consumed = facts.consumedThroughUs !== null && facts.consumedThroughUs > steady.sinceUs;
-    return consumed && facts.appliedThrough(steady.sinceUs)
-      ? { kind: 'drift', driftKind: 'stream_gap' }
-      : { kind: 'inconclusive', suspicion: steady };
+    if (!consumed || !facts.appliedThrough(steady.sinceUs)) return { kind: 'inconclusive', suspicion: steady };
+    // A row that left the pair's filter is gone from it, whatever its event says.
+    const isFiltered = facts.primaryIsFiltered && reads.primaryBefore === null;
+    return { kind: 'drift', driftKind: isFiltered ? differenceKind(reads, facts) : 'stream_gap' };
   }
   return facts.appliedThrough(steady.sinceUs)
     ? { kind: 'drift', driftKind: differenceKind(reads, facts) }

@@ -63,6 +63,13 @@ export interface Sweep {
   readonly tables: readonly SweepTableProgress[];
 }
 
+/** Something about a pair's tables, columns or events that is worth knowing. */
+export interface SchemaFinding {
+  /** `info`: nothing is lost; `warning`: what is compared rests on an assumption, or one side may not hold what the other does. */
+  readonly severity: 'info' | 'warning' | 'error';
+  readonly message: string;
+}
+
 export interface TableStatus {
   readonly table: string;
   readonly newTable: string;
@@ -85,7 +92,7 @@ export interface TableStatus {
   readonly lastSweepEndedMs: number | null;
   readonly sweep: SweepTableProgress | null;
   readonly strategy: 'portable' | 'fast' | 'client' | null;
-  readonly schemaFindings: readonly { readonly severity: 'info' | 'warning' | 'error'; readonly message: string }[];
+  readonly schemaFindings: readonly SchemaFinding[];
 }
 
 export interface Summary {

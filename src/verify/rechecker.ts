@@ -468,6 +468,7 @@ export class Rechecker {
     const older = new Set(versions.slice(0, -1).map((version) => version.hash));
     return {
       newestApplied,
+      primaryIsFiltered: check.pair.where[this.parts.primary.side] !== undefined,
       consumedThroughUs: evidence.consumedThroughUs,
       isEarlierVersion: (hash) => older.has(hash) || history.has(check.pair.id, check.id, hash),
       appliedThrough: (committedAtUs) => {

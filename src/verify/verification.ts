@@ -6,7 +6,7 @@ import type { LagWindow } from '../domain/lag-window.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import { differingColumns, keyId, type RowKey } from '../domain/row.ts';
 import type { Sampler } from '../domain/samples.ts';
-import type { LagFigures, RowCheckResult, Summary, TableStatus } from '../domain/status.ts';
+import type { LagFigures, RowCheckResult, SchemaFinding, Summary, TableStatus } from '../domain/status.ts';
 import type { Watermarks } from '../domain/watermarks.ts';
 import type { DriftBook } from './drift-book.ts';
 import type { Health } from './health.ts';
@@ -25,7 +25,7 @@ export interface VerificationParts {
   readonly primarySide: Side;
   readonly pairs: readonly Pair[];
   /** What is worth knowing of a table's columns, so far. */
-  readonly findingsOf: (table: string) => readonly string[];
+  readonly findingsOf: (table: string) => readonly SchemaFinding[];
   readonly pending: PendingChecks;
   readonly book: DriftBook;
   readonly proofs: Proofs;
@@ -88,7 +88,7 @@ export class Verification {
       lastSweepEndedMs: proof.lastSweepEndedMs,
       sweep,
       strategy: sweep?.strategy ?? null,
-      schemaFindings: findingsOf(pair.id).map((message) => ({ severity: 'info' as const, message })),
+      schemaFindings: findingsOf(pair.id),
     };
   }
 

@@ -39,8 +39,8 @@ const MATCH: CheckOutcome = {
   verdict: 'match',
   reason: null,
   tables: [
-    { table: 'public.payments', rows: { old: '5000000', new: '5000000' }, drift: 0, strategy: 'portable', strategyReason: 'asked for', elapsedMs: 12_340 },
-    { table: 'public.orders', rows: { old: '7', new: '7' }, drift: 0, strategy: 'portable', strategyReason: 'asked for', elapsedMs: 8 },
+    { table: 'public.payments', rows: { old: '5000000', new: '5000000' }, drift: 0, strategy: 'portable', strategyReason: 'asked for', elapsedMs: 12_340, findings: [{ severity: 'warning', message: 'public.payments: column "at" is taken as UTC' }] },
+    { table: 'public.orders', rows: { old: '7', new: '7' }, drift: 0, strategy: 'portable', strategyReason: 'asked for', elapsedMs: 8, findings: [] },
   ],
   drift: [],
 };
@@ -104,6 +104,8 @@ describe('formats', () => {
       `table            old rows  new rows  drift  strategy   time
 public.payments   5000000   5000000      0  portable  12.3s
 public.orders           7         7      0  portable    8ms
+
+warning     public.payments: column "at" is taken as UTC
 
 different   public.payments  id=9007199254740993  amount  (truncated: cut at 3 characters)
 

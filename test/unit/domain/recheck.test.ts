@@ -123,6 +123,7 @@ describe('judgeConfirm', () => {
     readonly consumedThroughUs: bigint | null;
     readonly appliedThroughUs: bigint | null;
     readonly earlier: readonly RowHash[];
+    readonly filtered: boolean;
   }
 
   const SEEN_US = 100n;
@@ -136,6 +137,7 @@ describe('judgeConfirm', () => {
     newestApplied: fc.boolean(),
     consumedThroughUs: times,
     appliedThroughUs: times,
+    filtered: fc.boolean(),
     earlier: fc.subarray(STATES.map((row) => hashImage(hasher, row))),
   });
 
@@ -150,6 +152,7 @@ describe('judgeConfirm', () => {
     };
     const facts: ConfirmFacts = {
       newestApplied: one.newestApplied,
+      primaryIsFiltered: one.filtered,
       consumedThroughUs: one.consumedThroughUs,
       appliedThrough: (atUs) => one.appliedThroughUs !== null && one.appliedThroughUs >= atUs,
       isEarlierVersion: (hash) => one.earlier.includes(hash),
@@ -179,7 +182,7 @@ describe('judgeConfirm', () => {
         else if (newest !== undefined) expect(verdict.kind).toBe(applied && consumed ? 'drift' : 'inconclusive');
         else expect(verdict.kind).toBe(applied ? 'drift' : 'inconclusive');
         if (verdict.kind !== 'drift') return;
-        if (newest !== undefined && !asTold) expect(verdict.driftKind).toBe('stream_gap');
+        if (newest !== undefined && !asTold && !(one.filtered && before === null)) expect(verdict.driftKind).toBe('stream_gap');
         else if (replica === null) expect(verdict.driftKind).toBe('missing');
         else if (before === null) expect(verdict.driftKind).toBe('extra');
         else expect(verdict.driftKind).toBe(one.earlier.includes(replica as bigint) ? 'stale' : 'different');
