@@ -161,7 +161,7 @@ describe('check', () => {
     expect(text.code).toBe(1);
     expect(text.stdout.split('\n').slice(2).toSorted()).toEqual(
       [
-        ...['', '', '', ''],
+        '', '', '', '',
         'different   public.lines  tenant=0 no=90  title',
         'drift: 3 rows',
         'extra       public.lines  tenant=2 no=1',
