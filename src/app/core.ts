@@ -11,11 +11,14 @@ import { Sampler } from '../domain/samples.ts';
 import { Watermarks } from '../domain/watermarks.ts';
 import { DEFAULT_PLACEHOLDER } from '../events/debezium/placeholder.ts';
 import { Checkpointer } from '../verify/checkpointer.ts';
+import { DeadLetterRetries } from '../verify/dead-letter-retries.ts';
+import { DeadLetterQueue } from '../verify/dead-letter-queue.ts';
 import { DriftBook } from '../verify/drift-book.ts';
 import { FirstLook } from '../verify/first-look.ts';
 import { Health } from '../verify/health.ts';
+import { LateChanges } from '../verify/late-changes.ts';
 import { PendingChecks } from '../verify/pending-checks.ts';
-import type { ChangeSource, Clock, RestoredState, VerifyMetrics, VerifyStore } from '../verify/ports.ts';
+import type { ChangeSource, Clock, RestoredState, DeadLetterShelf, VerifyMetrics, VerifyStore } from '../verify/ports.ts';
 import { Progress } from '../verify/progress.ts';
 import { Proofs } from '../verify/proofs.ts';
 import { Rechecker } from '../verify/rechecker.ts';
@@ -38,6 +41,8 @@ export interface CoreOptions {
   /** null: nothing is known of a pipeline; only `settle` tells what is in flight. */
   readonly pipeline: Pipeline | null;
   readonly store: VerifyStore;
+  /** Null: no dead letter is retried. */
+  readonly shelf: DeadLetterShelf | null;
   readonly metrics: VerifyMetrics;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -57,6 +62,7 @@ export interface Core {
   readonly progress: Progress | null;
   readonly stream: Stream | null;
   readonly checkpointer: Checkpointer;
+  readonly retries: DeadLetterRetries | null;
   readonly health: Health;
 }
 
@@ -74,6 +80,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
   const pending = new PendingChecks(pairs);
   const book = new DriftBook(pairs, { sampler, metrics, makeId, placeholder: new PlaceholderForms(placeholdersOf(config)) });
   const proofs = new Proofs(tables);
+  const deadLetters = new DeadLetterQueue();
   const history = new VersionHistory(HISTORY_KEYS);
   const watermarks = new Watermarks({ ordered: pipeline?.ordered ?? false });
   const skew = { old: new ClockSkew(), new: new ClockSkew() };
@@ -152,6 +159,9 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
           primarySide: config.primary,
           pending,
           proofs,
+          deadLetters,
+          sharing: pipeline?.sharing ?? (() => []),
+          hurry: () => checkpointer.hurry(),
           history,
           watermarks,
           skew,
@@ -177,7 +187,13 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
           clock,
           everyMs: config.sweep.everyMs,
         });
-  const checkpointer = new Checkpointer({ store, stream, source, pending, book, proofs, health, clock });
+  const checkpointer: Checkpointer = new Checkpointer({ store, stream, source, pending, book, proofs, deadLetters, health, clock });
+  const late = new LateChanges({ primarySide: config.primary, pending, proofs, history, metrics, clock, hasher });
+  const retries =
+    options.shelf === null || pipeline === null
+      ? null
+      : new DeadLetterRetries({ shelf: options.shelf, records: pipeline.records, late, pending, proofs, checkpointer, clock, pendingMax: config.checks.maxPending, signal });
+  if (retries !== null) checkpointer.accountFor(retries);
   const verification = new Verification({
     migration: config.migration,
     phase: 'shadow',
@@ -199,13 +215,13 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     lagWindowMs: config.slo.lagWindowMs,
     countsMessages: pipeline?.ordered === false,
   });
-  restore(await store.restore(), { pairs: paired.pairs, pending, book, proofs, stream, nowMs: clock.nowMs() });
-  return { verification, pending, book, sweeps, schedule, rechecker, progress, stream, checkpointer, health };
+  restore(await store.restore(), { pairs: paired.pairs, pending, book, proofs, deadLetters, stream, nowMs: clock.nowMs() });
+  return { verification, pending, book, sweeps, schedule, rechecker, progress, stream, checkpointer, retries, health };
 }
 
 function restore(
   state: RestoredState,
-  into: { pairs: PairedDatabases['pairs']; pending: PendingChecks; book: DriftBook; proofs: Proofs; stream: Stream | null; nowMs: number },
+  into: { pairs: PairedDatabases['pairs']; pending: PendingChecks; book: DriftBook; proofs: Proofs; deadLetters: DeadLetterQueue; stream: Stream | null; nowMs: number },
 ): void {
   const pairOf = new Map(into.pairs.map((pair) => [pair.id, pair]));
   for (const check of state.checks) {
@@ -217,7 +233,9 @@ function restore(
     if (pair !== undefined && keyValues.length === pair.key.length) into.book.restore(pair, drift, keyValues, into.nowMs);
   }
   for (const table of state.tables) into.proofs.restore(table);
-  for (const [table, count] of state.deadLetters) if (pairOf.has(table)) into.proofs.get(table).deadLetters = count;
+  for (const [table, letters] of state.deadLetters.byTable) into.proofs.restoreDeadLetters(table, letters);
+  for (const { table, ...end } of state.gapEnds) if (pairOf.has(table)) into.pending.gap(table, end);
+  into.deadLetters.saved(state.deadLetters.keptBytes);
   into.stream?.restore(state.partitions);
 }
 

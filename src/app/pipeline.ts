@@ -3,10 +3,12 @@ import type { Config, KafkaEvents, PostgresEvents } from '../config/config.ts';
 import { DebeziumDecoder } from '../events/debezium/decoder.ts';
 import type { EncodingFinding } from '../events/debezium/encoding-findings.ts';
 import { createKafkaClient } from '../events/kafka/client.ts';
+import { KafkaRecordRetry } from '../events/kafka/record-retry.ts';
 import { KafkaPipelineOffsets } from '../events/kafka/offsets.ts';
 import { KafkaChangeSource } from '../events/kafka/source.ts';
 import { findTopics } from '../events/kafka/topics.ts';
 import { PostgresPipelineOffsets } from '../events/postgres/offsets.ts';
+import { PostgresRecordRetry } from '../events/postgres/record-retry.ts';
 import { PgoutputChangeSource } from '../events/postgres/source.ts';
 import { RegistryClient } from '../events/registry/client.ts';
 import { RegistrySchemas } from '../events/registry/schemas.ts';
@@ -14,19 +16,22 @@ import type { LockstepError } from '../domain/errors.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import { otherSide, qualifiedName, tableOn } from '../domain/pair.ts';
 import type { SchemaFinding } from '../domain/status.ts';
-import type { ChangeSource, Clock, PartitionsOf, PipelineOffsets } from '../verify/ports.ts';
+import type { ChangeSource, Clock, PartitionsOf, PipelineOffsets, RecordRetry } from '../verify/ports.ts';
 import type { PairedDatabases } from './pairs.ts';
 
 /** What is known of the way changes take from the primary to the replica. */
 export interface Pipeline {
   /** null where the stream is only asked about, not consumed. */
   readonly source: ChangeSource | null;
+  readonly records: RecordRetry;
   readonly offsets: PipelineOffsets;
   readonly partitions: PartitionsOf;
   readonly slotName: string | null;
   /** The connector that writes a topic: what comes before `.schema.table` in its name. */
   readonly connectorOf: (topic: string) => string;
   readonly topicsOf: (connector: string) => ReadonlySet<string>;
+  /** Pairs whose changes may stand in a topic. */
+  readonly sharing: (topic: string) => readonly Pair[];
   /** One stream in commit order, its offsets being log positions. */
   readonly ordered: boolean;
   /** What a table's events have shown not to tell, so far. */
@@ -94,28 +99,23 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
     findings.set(pairId, [...known, { severity: 'info', message: told }]);
     logger.info({ table: pairId }, told);
   };
-  const source = consume
-    ? new KafkaChangeSource({
-        client,
-        group: events.group,
-        topics,
-        decoder: new DebeziumDecoder({
-          pairs: paired.pairs,
-          topics,
-          replicaIdentity: paired.replicaIdentity,
-          placeholder: events.unavailablePlaceholder,
-          onEncodingFinding,
-          ...(events.registry === null ? {} : { registry: new RegistrySchemas({ client: new RegistryClient(events.registry), nowMs: () => clock.nowMs() }) }),
-        }),
-        onTrouble: options.onTrouble,
-      })
-    : null;
+  const decoder = new DebeziumDecoder({
+    pairs: paired.pairs,
+    topics,
+    replicaIdentity: paired.replicaIdentity,
+    placeholder: events.unavailablePlaceholder,
+    onEncodingFinding,
+    ...(events.registry === null ? {} : { registry: new RegistrySchemas({ client: new RegistryClient(events.registry), nowMs: () => clock.nowMs() }) }),
+  });
+  const source = consume ? new KafkaChangeSource({ client, group: events.group, topics, decoder, onTrouble: options.onTrouble }) : null;
   return {
     source,
+    records: new KafkaRecordRetry({ client, decoder }),
     offsets,
     slotName: events.slot,
     connectorOf: (topic) => connectors.get(topic) ?? topic,
     topicsOf: (connector) => new Set([...connectors].filter(([, name]) => name === connector).map(([topic]) => topic)),
+    sharing: (topic) => topics.filter((entry) => entry.topic === topic).map(({ pair }) => pair),
     ordered: false,
     encodingFindings: (pairId) => findings.get(pairId) ?? [],
     partitions: (pair, side) => {
@@ -149,10 +149,13 @@ function openPostgres(options: PipelineOptions, events: PostgresEvents): Pipelin
   });
   return {
     source: consume ? new PgoutputChangeSource({ url, slot: events.slot, publication: events.publication, pairs: paired.pairs, side }) : null,
+    records: new PostgresRecordRetry(),
     offsets,
     slotName: events.slot,
     connectorOf: () => events.slot,
     topicsOf: () => new Set([partition.topic]),
+    // Each change tells its table.
+    sharing: () => [],
     ordered: true,
     encodingFindings: () => [],
     partitions: (_pair, asked) => (asked === side ? [partition] : []),

@@ -7,10 +7,11 @@ import type { Pair, PairColumn } from '../domain/pair.ts';
 import type { RowKey } from '../domain/row.ts';
 import type { PipelineFinding, Summary, Sweep, TableStatus } from '../domain/status.ts';
 import { canonicalFromInput, shownValue } from '../domain/values/classes.ts';
-import type { AuditEntry, DriftFilter, Page, RequestedKey, RowChecks, ServiceView, SweepStart, TableLag } from '../http/ports.ts';
+import type { AuditEntry, DeadLetterSelection, DriftFilter, Page, RetryCounts, RetryOutcome, RequestedKey, RowChecks, ServiceView, SweepStart, TableLag } from '../http/ports.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { DriftFilter as StoredFilter } from '../state/drift.ts';
 import type { PostgresStateStore } from '../state/store.ts';
+import type { DeadLetterRetries } from '../verify/dead-letter-retries.ts';
 import type { Clock } from '../verify/ports.ts';
 import type { Core } from './core.ts';
 
@@ -99,11 +100,29 @@ export class LiveService implements ServiceView {
   async dischargeDeadLetter(id: string): Promise<DeadLetter | null> {
     const { store, core, clock } = this.options;
     const place = deadLetterPlace(id);
-    const found = place === null ? null : await store.dischargeDeadLetter(place, clock.nowMs());
-    if (found === null) return null;
-    const { letter, changed } = found;
-    if (changed && letter.table !== null) core.verification.deadLetterDischarged(letter.table, letter.atMs);
-    return letter;
+    if (place === null) return null;
+    return await core.checkpointer.discharging(async () => {
+      const found = await store.dischargeDeadLetter(place, clock.nowMs());
+      if (found === null) return null;
+      const { letter, changed } = found;
+      if (changed && letter.table !== null) core.verification.deadLetterDischarged(letter.table, letter.atMs, place);
+      return letter;
+    });
+  }
+
+  async retryDeadLetter(id: string): Promise<RetryOutcome> {
+    const place = deadLetterPlace(id);
+    return place === null ? { kind: 'unknown' } : await this.retries().retry(place);
+  }
+
+  async retryDeadLetters(selection: DeadLetterSelection, limit: number): Promise<RetryCounts> {
+    return await this.retries().retrySeveral(selection, limit);
+  }
+
+  private retries(): DeadLetterRetries {
+    const { retries } = this.options.core;
+    if (retries === null) throw new RangeError('a service retries dead letters');
+    return retries;
   }
 
   async checkRows(table: string, keys: readonly RequestedKey[]): Promise<RowChecks> {

@@ -70,7 +70,22 @@ export interface Undecodable {
   /** Raw bytes for a later retry, cut at the dead-letter limit. */
   readonly rawKey: Buffer | null;
   readonly rawValue: Buffer | null;
+  /** The record as it was consumed, uncut, where its source can say; for the moment of delivery only. */
+  readonly record?: RawRecord;
 }
+
+/** A record as it stands in its topic. */
+export interface RawRecord extends StreamPartition {
+  readonly offset: string;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: RecordHeaders;
+  /** The record's own time, ms since 1970; null where it has none. */
+  readonly timestampMs: number | null;
+}
+
+/** Names and values of a record's headers, in order; a name may come twice. */
+export type RecordHeaders = readonly (readonly [name: string, value: Buffer | null])[];
 
 export type SourceRecord = RowChange | TableTruncated | NoChange | Undecodable;
 

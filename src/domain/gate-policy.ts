@@ -1,3 +1,4 @@
+import { undecodedRecords } from './dead-letter.ts';
 import type { GateEvidence, GatePolicy, GateReason, GateReport, GateTableEvidence, GateVerdict, Phase } from './gate.ts';
 
 /** A time this far ahead of the evaluation says that a clock is wrong, not that the table is fresh. */
@@ -36,7 +37,7 @@ export function evaluateGate(evidence: GateEvidence, policy: GatePolicy, phase: 
     sweepFindings(table, policy, nowMs, overDrift, findings);
     if (table.deadLetters > 0) {
       findings.push(
-        unknown('dead_letters', table.table, `${table.deadLetters} change(s) of ${table.table} could not be decoded and are not discharged`, table.deadLetters, 0),
+        unknown('dead_letters', table.table, `${table.table}: ${undecodedRecords(table.deadLetters, table.oldestDeadLetter)}; retry or discharge`, table.deadLetters, 0),
       );
     }
     if (table.unverifiable > 0) {

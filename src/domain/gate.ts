@@ -1,3 +1,5 @@
+import type { DeadLetterPlace } from './dead-letter.ts';
+
 /** Stages of a migration's rollout. */
 export type Phase = 'shadow' | 'canary' | 'cutover' | 'runway' | 'complete' | 'rolled_back';
 
@@ -38,6 +40,7 @@ export interface GateTableEvidence {
   readonly lastCleanSweepMs: number | null;
   readonly lastSweepEndedMs: number | null;
   readonly deadLetters: number;
+  readonly oldestDeadLetter: DeadLetterPlace | null;
   readonly unverifiable: number;
 }
 

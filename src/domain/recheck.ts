@@ -111,6 +111,7 @@ export type ReadVerdict =
  * Judges a read of the replica against the unsettled versions of its key (oldest first, at least one).
  * @param base what the replica had before them; undefined where that is not known
  * @param isApplied whether the replica must have been given a version before it was read
+ * @param allKnown false: changes that nobody could decode may be on their way as well
  */
 export function judgeRead(
   hasher: Hasher,
@@ -119,12 +120,13 @@ export function judgeRead(
   replica: Row | null,
   replicaHash: RowHash,
   isApplied: (version: Version) => boolean,
+  allKnown = true,
 ): ReadVerdict {
   for (let index = versions.length - 1; index >= 0; index--) {
     const version = versions[index] as Version;
     if (!shows(hasher, replica, replicaHash, version)) continue;
     if (index < versions.length - 1 && version.unknownColumns.length > 0) continue;
-    if (mayBeEarlier(versions, index, base) && !isApplied(version)) return { kind: 'returned', version };
+    if ((!allKnown || mayBeEarlier(versions, index, base)) && !isApplied(version)) return { kind: 'returned', version };
     if (index < versions.length - 1) {
       return { kind: 'older', version, remaining: versions.slice(index + 1) };
     }

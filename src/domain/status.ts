@@ -88,6 +88,8 @@ export interface TableStatus {
   readonly unverifiable: number;
   readonly drift: Readonly<Record<DriftKind, number>>;
   readonly deadLetters: number;
+  /** What of the stream could not be read, in words; null where all could. */
+  readonly missingEvidence: string | null;
   readonly lastCleanSweepMs: number | null;
   readonly lastSweepEndedMs: number | null;
   readonly sweep: SweepTableProgress | null;

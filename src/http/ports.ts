@@ -48,13 +48,41 @@ export interface TableLag {
   readonly burnRates: Readonly<Record<string, number | null>>;
 }
 
+/** Which dead letters to try again; what is absent does not narrow. */
+export interface DeadLetterSelection {
+  readonly table?: string;
+  readonly topic?: string;
+  readonly reason?: string;
+}
+
+/** What came of decoding a dead letter's record again. */
+export type RetryOutcome =
+  /** It is discharged, and what it says is being verified. */
+  | { readonly kind: 'retried'; readonly letter: DeadLetter }
+  | { readonly kind: 'unknown' }
+  /** A sweep or an operator discharged it, and nothing is left to account for. */
+  | { readonly kind: 'already_discharged' }
+  | { readonly kind: 'under_way' }
+  | { readonly kind: 'undecodable'; readonly reason: string; readonly message: string }
+  | { readonly kind: 'gone' | 'not_retryable'; readonly message: string };
+
+/** What came of retrying several. */
+export interface RetryCounts {
+  readonly retried: number;
+  readonly undecodable: number;
+  readonly gone: number;
+  readonly notRetryable: number;
+  /** There are more of the selection than this call came to. */
+  readonly isCut: boolean;
+}
+
 /** A mutating call, told before it is carried out. Never row values: a drift is named by its id. */
 export interface AuditEntry {
   readonly atMs: number;
   /** `loopback`, or `token:` and the first digits of the token's hash. */
   readonly actor: string;
   readonly remoteAddress: string;
-  readonly action: 'drift.recheck' | 'drift.ignore' | 'dead_letter.discharge' | 'sweep.start' | 'sweep.cancel';
+  readonly action: 'drift.recheck' | 'drift.ignore' | 'dead_letter.discharge' | 'dead_letter.retry' | 'sweep.start' | 'sweep.cancel';
   /** What it is done to: a drift's, dead letter's or sweep's id, table names. */
   readonly target: string;
   readonly reason: string | null;
@@ -78,6 +106,8 @@ export interface ServiceView {
   listDeadLetters(table: string | null, cursor: string | null, limit: number): Promise<Page<DeadLetter>>;
   /** The dead letter, discharged now or before; null when there is none of that id. */
   dischargeDeadLetter(id: string): Promise<DeadLetter | null>;
+  retryDeadLetter(id: string): Promise<RetryOutcome>;
+  retryDeadLetters(selection: DeadLetterSelection, limit: number): Promise<RetryCounts>;
   checkRows(table: string, keys: readonly RequestedKey[]): Promise<RowChecks>;
   /** Lag over the last `windowMs`; null is the configured window. */
   lag(windowMs: number | null): Promise<readonly TableLag[]>;

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { Static, TSchema } from '@sinclair/typebox';
+import { DISCHARGED_BY, type DischargedBy } from '../domain/dead-letter.ts';
 import type { DriftKind, DriftStatus, FoundBy } from '../domain/drift.ts';
 import { DRIFT_KINDS, FOUND_BY } from '../domain/drift.ts';
 import type { GateReport, Phase } from '../domain/gate.ts';
@@ -144,11 +145,25 @@ export const DeadLetterSchema = Closed(
     reason: Type.String({ description: 'Stable code of what was wrong' }),
     message: Type.String(),
     at: Time,
+    attempts: Type.Integer({ minimum: 0, description: 'Retries in vain' }),
+    last_attempt_at: Nullable(Time),
     discharged_at: Nullable(Time),
+    discharged_by: Nullable(OneOf<DischargedBy>(DISCHARGED_BY)),
   },
   { $id: 'DeadLetter', description: 'A record that could not be decoded' },
 );
 export type DeadLetterJson = Static<typeof DeadLetterSchema>;
+export const RetryCountsSchema = Closed(
+  {
+    retried: Type.Integer({ minimum: 0, description: 'Decoded; what they say is being verified' }),
+    undecodable: Type.Integer({ minimum: 0, description: 'Still not decodable; the list says why' }),
+    gone: Type.Integer({ minimum: 0, description: 'The topic has them no more: sweep the table' }),
+    not_retryable: Type.Integer({ minimum: 0, description: 'The source cannot give them again: sweep the table' }),
+    more: Type.Boolean({ description: 'There are more than this call came to; call again' }),
+  },
+  { $id: 'RetryCounts' },
+);
+export type RetryCountsJson = Static<typeof RetryCountsSchema>;
 
 const SideCounts = Closed({ old: Nullable(Count), new: Nullable(Count) });
 export const SweepTableSchema = Closed(
@@ -201,6 +216,7 @@ export const TableLagSchema = Closed(
 );
 export type TableLagJson = Static<typeof TableLagSchema>;
 
+const MissingEvidence = Nullable(Type.String({ description: 'What of the stream could not be read, and where the first of it stands' }));
 const TableLineSchema = Closed({
   table: Type.String(),
   verified_through: Nullable(Time),
@@ -211,6 +227,7 @@ const TableLineSchema = Closed({
   row_count_delta: Nullable(Type.Integer()),
   lag_p99_ms: Nullable(Type.Number()),
   dead_letters: Count,
+  missing_evidence: MissingEvidence,
   unverifiable: Count,
   last_clean_sweep: Nullable(Time),
   last_sweep_ended: Nullable(Time),
@@ -254,6 +271,7 @@ export const TableSchema = Closed(
     drift: Count,
     drift_by_kind: Closed({ missing: Count, extra: Count, different: Count, stale: Count, stream_gap: Count }),
     dead_letters: Count,
+    missing_evidence: MissingEvidence,
     last_clean_sweep: Nullable(Time),
     last_sweep_ended: Nullable(Time),
     sweep: Nullable(RefTo(SweepTableSchema)),
@@ -278,8 +296,8 @@ export const AcceptedSchema = Closed({ status: OneOf(['accepted']) });
 
 /** Named schemas, as OpenAPI's components list them. */
 export const COMPONENTS: readonly TSchema[] = [
-  ProblemSchema, GateSchema, DriftSchema, DriftDetailSchema, DriftGroupSchema, DeadLetterSchema, SweepTableSchema, SweepSchema, TableLagSchema, SummarySchema, TableSchema,
-  RowCheckSchema,
+  ProblemSchema, GateSchema, DriftSchema, DriftDetailSchema, DriftGroupSchema, DeadLetterSchema, RetryCountsSchema, SweepTableSchema, SweepSchema, TableLagSchema, SummarySchema,
+  TableSchema, RowCheckSchema,
 ];
 
 const ListProperties = {
@@ -305,6 +323,15 @@ export const GateQuerySchema = Closed({ phase: Type.Optional(Phases) });
 export const IdParamsSchema = Closed({ id: Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH }) });
 export const DeadLetterParamsSchema = Closed({ id: Type.String({ minLength: 1, maxLength: MAX_DEAD_LETTER_ID_LENGTH, description: 'topic:partition:offset' }) });
 export const TableParamsSchema = Closed({ old: Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH, description: "Old's qualified table name" }) });
+export const DeadLetterRetryBodySchema = Closed({
+  table: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH })),
+  topic: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH })),
+  reason: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH })),
+  // A number arrives as its text: see `parseExactJson`.
+  limit: Type.Optional(
+    Type.Unsafe<string>({ type: ['string', 'integer'], pattern: '^(?:[1-9]\\d?|[1-4]\\d\\d|500)$', minimum: 1, maximum: MAX_LIMIT, default: String(DEFAULT_LIMIT) }),
+  ),
+});
 export const ReasonBodySchema = Closed({ reason: Type.String({ minLength: 1, maxLength: MAX_REASON_LENGTH }) });
 export const SweepBodySchema = Closed({ tables: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH }), { minItems: 1, maxItems: MAX_TABLES })) });
 /** Numbers arrive as their text: see `parseExactJson`. */
@@ -332,6 +359,7 @@ const PROBLEMS: Readonly<Record<number, ReturnType<typeof problem>>> = {
   404: problem('There is no such thing'),
   409: problem('Something stands in the way'),
   413: problem('The body is too large'),
+  422: problem('It cannot be done as things are'),
   415: problem('The body is not JSON'),
   500: problem('Something went wrong'),
   503: problem('Out of reach or overloaded for now'),

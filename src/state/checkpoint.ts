@@ -1,7 +1,9 @@
 import type { PoolClient } from 'pg';
 import type { RowKey } from '../domain/row.ts';
-import type { Checkpoint, DriftWrite, StoredCheck, StoredDeadLetter, StoredVersion } from '../verify/ports.ts';
-import { keyHash, keyToStore, shownText, toJsonb } from './encoding.ts';
+import { deadLetterId } from '../domain/dead-letter.ts';
+import type { Checkpoint, DriftWrite, RetriedLetter, StoredCheck, StoredDeadLetter, StoredVersion } from '../verify/ports.ts';
+import { FORGET_RECORD } from './dead-letters.ts';
+import { encodeHeaders, keyHash, keyToStore, shownText, toJsonb } from './encoding.ts';
 
 /** Rows and characters of one statement: bound the memory of encoding it, here and on the server. */
 const ROWS_PER_STATEMENT = 5_000;
@@ -49,11 +51,18 @@ export async function writeCheckpoint(client: PoolClient, migration: string, che
   await writeDeadLetters(client, migration, checkpoint.deadLetters);
   for (const { table, beforeMs } of checkpoint.discharged ?? []) {
     await client.query(
-      `UPDATE lockstep.dead_letters SET discharged_ms = $3
+      `UPDATE lockstep.dead_letters SET discharged_ms = $3, discharged_by = 'sweep', ${FORGET_RECORD}
        WHERE migration = $1 AND table_name = $2 AND at_ms < $3 AND discharged_ms IS NULL`,
       [migration, table, Math.round(beforeMs)],
     );
   }
+  for (const { table, beforeUs } of checkpoint.covered ?? []) {
+    await client.query(
+      `UPDATE lockstep.dead_letters SET gap_us = NULL WHERE migration = $1 AND table_name = $2 AND gap_us < $3`,
+      [migration, table, beforeUs.toString()],
+    );
+  }
+  await writeRetried(client, migration, checkpoint.retried ?? []);
   await writeTables(client, migration, checkpoint);
 }
 
@@ -95,12 +104,13 @@ async function writeChecks(client: PoolClient, migration: string, checks: readon
   const hashed = checks.map((check) => ({ check, hash: keyHash(check.key) }));
   for (const chunk of chunks(lastOfEach(hashed, (row) => `${row.hash}${row.check.table}`))) {
     await client.query(
-      `INSERT INTO lockstep.checks (migration, table_name, key_hash, key_values, origin, first_seen_ms, versions, attempts)
-       SELECT $1, table_name, key_hash, key_values::text[], origin, first_seen_ms, versions, attempts
-       FROM unnest($2::text[], $3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::jsonb[], $8::int[])
-         AS t (table_name, key_hash, key_values, origin, first_seen_ms, versions, attempts)
+      `INSERT INTO lockstep.checks (migration, table_name, key_hash, key_values, origin, first_seen_ms, versions, attempts, holds_us)
+       SELECT $1, table_name, key_hash, key_values::text[], origin, first_seen_ms, versions, attempts, holds_us
+       FROM unnest($2::text[], $3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::jsonb[], $8::int[], $9::bigint[])
+         AS t (table_name, key_hash, key_values, origin, first_seen_ms, versions, attempts, holds_us)
        ON CONFLICT (migration, table_name, key_hash) DO UPDATE SET origin = EXCLUDED.origin,
-         first_seen_ms = EXCLUDED.first_seen_ms, versions = EXCLUDED.versions, attempts = EXCLUDED.attempts`,
+         first_seen_ms = EXCLUDED.first_seen_ms, versions = EXCLUDED.versions, attempts = EXCLUDED.attempts,
+         holds_us = EXCLUDED.holds_us`,
       [
         migration,
         chunk.map((row) => row.check.table),
@@ -110,6 +120,7 @@ async function writeChecks(client: PoolClient, migration: string, checks: readon
         chunk.map((row) => Math.round(row.check.firstSeenMs)),
         chunk.map((row) => toJsonb(row.check.versions.map(versionToStore))),
         chunk.map((row) => row.check.attempts),
+        chunk.map((row) => row.check.holdsUs?.toString() ?? null),
       ],
     );
   }
@@ -210,27 +221,58 @@ async function writeDriftEvents(client: PoolClient, migration: string, writes: r
 }
 
 async function writeDeadLetters(client: PoolClient, migration: string, letters: readonly StoredDeadLetter[]): Promise<void> {
-  const weigh = (letter: StoredDeadLetter): number => 2 * ((letter.rawKey?.length ?? 0) + (letter.rawValue?.length ?? 0));
-  for (const chunk of chunks(letters, weigh)) {
+  const rows = letters.map((letter) => ({ letter, headers: encodeHeaders(letter.rawHeaders) }));
+  const weigh = ({ letter, headers }: (typeof rows)[number]): number =>
+    2 * ((letter.rawKey?.length ?? 0) + (letter.rawValue?.length ?? 0) + (headers?.length ?? 0));
+  for (const chunk of chunks(lastOfEach(rows, ({ letter }) => deadLetterId(letter.position)), weigh)) {
     await client.query(
-      `INSERT INTO lockstep.dead_letters
-         (migration, topic, partition, record_offset, table_name, lsn, tx_id, reason, message, raw_key, raw_value, at_ms)
+      `INSERT INTO lockstep.dead_letters AS d
+         (migration, topic, partition, record_offset, table_name, lsn, tx_id, reason, message, raw_key, raw_value, at_ms,
+          raw_headers, timestamp_ms, raw_whole, gap_us)
        SELECT $1, t.* FROM unnest($2::text[], $3::int[], $4::numeric[], $5::text[], $6::numeric[], $7::text[], $8::text[],
-         $9::text[], $10::bytea[], $11::bytea[], $12::bigint[]) AS t
-       ON CONFLICT (migration, topic, partition, record_offset) DO NOTHING`,
+         $9::text[], $10::bytea[], $11::bytea[], $12::bigint[], $13::bytea[], $14::bigint[], $15::boolean[], $16::bigint[]) AS t
+       ON CONFLICT (migration, topic, partition, record_offset) DO UPDATE SET table_name = EXCLUDED.table_name,
+         lsn = EXCLUDED.lsn, tx_id = EXCLUDED.tx_id, reason = EXCLUDED.reason, message = EXCLUDED.message,
+         raw_key = EXCLUDED.raw_key, raw_value = EXCLUDED.raw_value, at_ms = EXCLUDED.at_ms,
+         raw_headers = EXCLUDED.raw_headers, timestamp_ms = EXCLUDED.timestamp_ms, raw_whole = EXCLUDED.raw_whole,
+         gap_us = EXCLUDED.gap_us, attempts = 0, last_attempt_ms = NULL, discharged_ms = NULL, discharged_by = NULL
+       WHERE d.at_ms < EXCLUDED.at_ms`,
       [
         migration,
-        chunk.map((letter) => letter.position.topic),
-        chunk.map((letter) => letter.position.partition),
-        chunk.map((letter) => letter.position.offset),
-        chunk.map((letter) => letter.table),
-        chunk.map((letter) => letter.position.lsn?.toString() ?? null),
-        chunk.map((letter) => letter.position.txId),
-        chunk.map((letter) => letter.reason),
-        chunk.map((letter) => shownText(letter.message)),
-        chunk.map((letter) => hexInput(letter.rawKey)),
-        chunk.map((letter) => hexInput(letter.rawValue)),
-        chunk.map((letter) => Math.round(letter.atMs)),
+        chunk.map(({ letter }) => letter.position.topic),
+        chunk.map(({ letter }) => letter.position.partition),
+        chunk.map(({ letter }) => letter.position.offset),
+        chunk.map(({ letter }) => letter.table),
+        chunk.map(({ letter }) => letter.position.lsn?.toString() ?? null),
+        chunk.map(({ letter }) => letter.position.txId),
+        chunk.map(({ letter }) => letter.reason),
+        chunk.map(({ letter }) => shownText(letter.message)),
+        chunk.map(({ letter }) => hexInput(letter.rawKey)),
+        chunk.map(({ letter }) => hexInput(letter.rawValue)),
+        chunk.map(({ letter }) => Math.round(letter.atMs)),
+        chunk.map(({ headers }) => hexInput(headers)),
+        chunk.map(({ letter }) => wholeMs(letter.timestampMs)),
+        chunk.map(({ letter }) => letter.rawWhole),
+        chunk.map(({ letter }) => letter.gapUs.toString()),
+      ],
+    );
+  }
+}
+
+/** What these records said is in the checks of the same checkpoint. */
+async function writeRetried(client: PoolClient, migration: string, retried: readonly RetriedLetter[]): Promise<void> {
+  for (const chunk of chunks(retried)) {
+    await client.query(
+      `UPDATE lockstep.dead_letters AS d SET discharged_ms = coalesce(d.discharged_ms, t.at_ms), discharged_by = 'retry', gap_us = NULL,
+         ${FORGET_RECORD}
+       FROM unnest($2::text[], $3::int[], $4::numeric[], $5::bigint[]) AS t (topic, partition, record_offset, at_ms)
+       WHERE d.migration = $1 AND d.topic = t.topic AND d.partition = t.partition AND d.record_offset = t.record_offset`,
+      [
+        migration,
+        chunk.map(({ place }) => place.topic),
+        chunk.map(({ place }) => place.partition),
+        chunk.map(({ place }) => place.offset),
+        chunk.map(({ atMs }) => Math.round(atMs)),
       ],
     );
   }

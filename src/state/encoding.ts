@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { LockstepError } from '../domain/errors.ts';
 import { encodeValues } from '../domain/row.ts';
+import type { RecordHeaders } from '../domain/change.ts';
 import type { RowKey } from '../domain/row.ts';
 
 /** PostgreSQL's text holds no NUL and jsonb no lone surrogate; a stream from elsewhere may carry both. */
@@ -32,6 +33,19 @@ export function keyFromStore(values: readonly string[]): RowKey {
     // oxlint-disable-next-line no-control-regex
     value.replace(/\u0001([\u0001\u0002])/gu, (_, second: string) => (second === '\u0001' ? '\u0001' : '\u0000')),
   );
+}
+
+/** A record's headers as bytes; null where there are none. */
+export function encodeHeaders(headers: RecordHeaders): Buffer | null {
+  if (headers.length === 0) return null;
+  return Buffer.from(JSON.stringify(headers.map(([name, value]) => [name, value?.toString('base64') ?? null])), 'utf8');
+}
+
+/** The headers that `encodeHeaders` was given. */
+export function decodeHeaders(bytes: Buffer | null): RecordHeaders {
+  if (bytes === null) return [];
+  const pairs = JSON.parse(bytes.toString('utf8')) as readonly (readonly [string, string | null])[];
+  return pairs.map(([name, value]) => [name, value === null ? null : Buffer.from(value, 'base64')] as const);
 }
 
 /** Text that people read, without what PostgreSQL cannot hold. */

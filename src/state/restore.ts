@@ -1,7 +1,7 @@
-import type { PoolClient } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import type { Position } from '../domain/change.ts';
 import type { Drift } from '../domain/drift.ts';
-import type { RestoredState, StoredCheck, StoredPartition, StoredTable, StoredVersion } from '../verify/ports.ts';
+import type { DeadLetterStates, RestoredState, StoredCheck, StoredGapEnd, StoredPartition, StoredTable, StoredVersion } from '../verify/ports.ts';
 import { DRIFT_COLUMNS, driftFromRow } from './drift.ts';
 import type { DriftRow } from './drift.ts';
 import { bigintOrNull, keyFromStore, msOrNull } from './encoding.ts';
@@ -31,7 +31,8 @@ export async function readState(client: PoolClient, migration: string): Promise<
     checks: await readChecks(client, migration),
     tables: await readTables(client, migration),
     drift: await readUnresolvedDrift(client, migration),
-    deadLetters: await readDeadLetterCounts(client, migration),
+    deadLetters: await readDeadLetterStates(client, migration),
+    gapEnds: await readGapEnds(client, migration),
   };
 }
 
@@ -64,8 +65,9 @@ async function readChecks(client: PoolClient, migration: string): Promise<readon
     first_seen_ms: string;
     versions: VersionJson[];
     attempts: number;
+    holds_us: string | null;
   }>(
-    `SELECT table_name, key_values, origin, first_seen_ms, versions, attempts
+    `SELECT table_name, key_values, origin, first_seen_ms, versions, attempts, holds_us
      FROM lockstep.checks WHERE migration = $1 ORDER BY first_seen_ms, table_name, key_hash`,
     [migration],
   );
@@ -76,6 +78,7 @@ async function readChecks(client: PoolClient, migration: string): Promise<readon
     firstSeenMs: Number(row.first_seen_ms),
     versions: row.versions.map(versionFromStore),
     attempts: row.attempts,
+    holdsUs: bigintOrNull(row.holds_us),
   }));
 }
 
@@ -119,11 +122,43 @@ async function readUnresolvedDrift(client: PoolClient, migration: string): Promi
   }));
 }
 
-async function readDeadLetterCounts(client: PoolClient, migration: string): Promise<ReadonlyMap<string, number>> {
-  const { rows } = await client.query<{ table_name: string; letters: string }>(
-    `SELECT table_name, count(*) AS letters FROM lockstep.dead_letters
-     WHERE migration = $1 AND discharged_ms IS NULL AND table_name IS NOT NULL GROUP BY table_name`,
+/** Counts and places of the dead letters that are open, or whose rows are unknown, and the bytes kept of records. */
+export async function readDeadLetterStates(client: Pool | PoolClient, migration: string): Promise<DeadLetterStates> {
+  const { rows } = await client.query<{ table_name: string | null; open: string; gaps: string; newest_gap_us: string | null; bytes: string }>(
+    `SELECT table_name, count(*) FILTER (WHERE discharged_ms IS NULL) AS open, count(gap_us) AS gaps, max(gap_us) AS newest_gap_us,
+       coalesce(sum(coalesce(octet_length(raw_key), 0) + coalesce(octet_length(raw_value), 0) + coalesce(octet_length(raw_headers), 0)), 0) AS bytes
+     FROM lockstep.dead_letters WHERE migration = $1 AND (discharged_ms IS NULL OR gap_us IS NOT NULL) GROUP BY table_name`,
     [migration],
   );
-  return new Map(rows.map((row) => [row.table_name, Number(row.letters)]));
+  const { rows: oldest } = await client.query<{ table_name: string; topic: string; partition: number; record_offset: string }>(
+    `SELECT l.* FROM unnest($2::text[]) AS t (table_name) CROSS JOIN LATERAL (
+       SELECT d.table_name, topic, partition, record_offset FROM lockstep.dead_letters AS d
+       WHERE migration = $1 AND discharged_ms IS NULL AND d.table_name = t.table_name
+       ORDER BY at_ms, topic, partition, record_offset LIMIT 1) AS l`,
+    [migration, rows.flatMap((row) => row.table_name ?? [])],
+  );
+  const places = new Map(oldest.map(({ table_name, topic, partition, record_offset }) => [table_name, { topic, partition, offset: record_offset }]));
+  return {
+    byTable: new Map(
+      rows.flatMap((row) => {
+        const { table_name: table, open, gaps, newest_gap_us } = row;
+        if (table === null) return [];
+        return [[table, { open: Number(open), oldest: places.get(table) ?? null, gaps: Number(gaps), newestGapUs: bigintOrNull(newest_gap_us) }] as const];
+      }),
+    ),
+    keptBytes: rows.reduce((sum, { bytes }) => sum + Number(bytes), 0),
+  };
+}
+
+async function readGapEnds(client: PoolClient, migration: string): Promise<readonly StoredGapEnd[]> {
+  const { rows } = await client.query<{ table_name: string; topic: string; partition: number; record_offset: string; at_ms: string }>(
+    `SELECT table_name, topic, partition, max(record_offset) AS record_offset, max(at_ms) AS at_ms
+     FROM lockstep.dead_letters WHERE migration = $1 AND table_name IS NOT NULL GROUP BY table_name, topic, partition`,
+    [migration],
+  );
+  return rows.map(({ table_name, topic, partition, record_offset, at_ms }) => ({
+    table: table_name,
+    position: { topic, partition, offset: record_offset },
+    atUs: BigInt(at_ms) * 1000n,
+  }));
 }

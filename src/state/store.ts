@@ -3,18 +3,18 @@ import type { Pool, PoolClient } from 'pg';
 import type { DeadLetter, DeadLetterPlace } from '../domain/dead-letter.ts';
 import type { Drift, DriftEvent } from '../domain/drift.ts';
 import { LockstepError } from '../domain/errors.ts';
-import type { Checkpoint, RestoredState, StoredSweep, VerifyStore } from '../verify/ports.ts';
+import type { Checkpoint, DeadLetterSelection, DeadLetterShelf, DeadLetterStates, KeptLetter, RestoredState, StoredSweep, VerifyStore } from '../verify/ports.ts';
 import { appendAudit, listAudit } from './audit.ts';
 import type { AuditEntry } from './audit.ts';
 import { writeCheckpoint } from './checkpoint.ts';
-import { dischargeDeadLetter, listDeadLetters } from './dead-letters.ts';
+import { dischargeDeadLetter, listDeadLetters, listLettersToRetry, noteAttempt, readKeptLetter } from './dead-letters.ts';
 import type { DeadLetterFilter } from './dead-letters.ts';
 import type { DriftGroup } from '../domain/causes/groups.ts';
 import { groupStoredDrift } from './drift-groups.ts';
 import { ignoreDrift, listDrift, readDrift } from './drift.ts';
 import type { DriftFilter, Page } from './drift.ts';
 import { sqlState, stateFailure } from './failure.ts';
-import { readState } from './restore.ts';
+import { readDeadLetterStates, readState } from './restore.ts';
 import { listSweeps, readUnfinishedSweep, writeSweep } from './sweeps.ts';
 
 export interface StateStoreOptions {
@@ -43,7 +43,7 @@ const IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000;
 const MAX_PAGE = 500;
 
 /** The state store in PostgreSQL: what must survive a restart, and what REST reads. */
-export class PostgresStateStore implements VerifyStore {
+export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
   readonly #pool: Pool;
   readonly #migration: string;
   readonly #nowMs: () => number;
@@ -134,6 +134,23 @@ export class PostgresStateStore implements VerifyStore {
    */
   async dischargeDeadLetter(place: DeadLetterPlace, atMs: number): Promise<{ readonly letter: DeadLetter; readonly changed: boolean } | null> {
     return await this.#asWriter('discharging a dead letter', (client) => dischargeDeadLetter(client, this.#migration, place, atMs));
+  }
+
+  async deadLetterStates(): Promise<DeadLetterStates> {
+    return await this.#read('counting dead letters', () => readDeadLetterStates(this.#pool, this.#migration));
+  }
+
+  async keptLetter(place: DeadLetterPlace): Promise<KeptLetter | null> {
+    return await this.#read('reading a dead letter', () => readKeptLetter(this.#pool, this.#migration, place));
+  }
+
+  async lettersToRetry(selection: DeadLetterSelection, limit: number): Promise<readonly DeadLetterPlace[]> {
+    return await this.#read('listing dead letters', () => listLettersToRetry(this.#pool, this.#migration, selection, limit));
+  }
+
+  /** Rejects with `fenced` when another process has taken over. */
+  async noteAttempt(place: DeadLetterPlace, reason: string, message: string, atMs: number): Promise<DeadLetter | null> {
+    return await this.#asWriter('noting a retry', (client) => noteAttempt(client, this.#migration, place, reason, message, atMs));
   }
 
   async appendAudit(entry: AuditEntry): Promise<void> {

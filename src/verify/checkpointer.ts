@@ -1,16 +1,27 @@
 import { LockstepError, rootMessage } from '../domain/errors.ts';
 import type { DriftBook } from './drift-book.ts';
 import type { Health } from './health.ts';
+import type { DeadLetterQueue } from './dead-letter-queue.ts';
+import type { DeadLetterRetries } from './dead-letter-retries.ts';
 import type { PendingChecks } from './pending-checks.ts';
-import type { ChangeSource, Clock, VerifyStore } from './ports.ts';
+import type { ChangeSource, Clock, DeadLetterState, VerifyStore } from './ports.ts';
 import type { Proofs } from './proofs.ts';
 import type { Stream } from './stream.ts';
 import { partitionId } from '../domain/change.ts';
+import type { DeadLetterPlace } from '../domain/dead-letter.ts';
 
 /** Checkpoints are this far apart; what was confirmed or resolved is written at once. */
 const CHECKPOINT_MS = 1_000;
 const URGENT_MS = 50;
 const STORE_AWAY_WAIT_MS = 1_000;
+/** Who waits for a checkpoint is told after so long that the state store is away. */
+const WRITTEN_LIMIT_MS = 10_000;
+
+interface Waiter {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+  readonly sinceMs: number;
+}
 
 export interface CheckpointerParts {
   readonly store: VerifyStore;
@@ -19,6 +30,7 @@ export interface CheckpointerParts {
   readonly pending: PendingChecks;
   readonly book: DriftBook;
   readonly proofs: Proofs;
+  readonly deadLetters: DeadLetterQueue;
   readonly health: Health;
   readonly clock: Clock;
 }
@@ -30,11 +42,50 @@ export interface CheckpointerParts {
  */
 export class Checkpointer {
   private readonly parts: CheckpointerParts;
-  private urgent: (() => void) | null = null;
+  private retries: DeadLetterRetries | null = null;
+  private wake: (() => void) | null = null;
+  private isUrgent = false;
+  private waiting: Waiter[] = [];
+  private ended: Error | null = null;
+  /** Dead letters were discharged: which is the oldest now, and how much is kept of them, only the store knows. */
+  private isStale = false;
+  private discharges = { begun: 0, ended: 0 };
 
   constructor(parts: CheckpointerParts) {
     this.parts = parts;
-    parts.book.onChange(() => this.urgent?.());
+    parts.book.onChange(() => this.hurry());
+  }
+
+  /** Whose retried dead letters each checkpoint has. */
+  accountFor(retries: DeadLetterRetries): void {
+    this.retries = retries;
+  }
+
+  /** Asks for a checkpoint before its time. */
+  readonly hurry = (): void => {
+    this.isUrgent = true;
+    this.wake?.();
+  };
+
+  /** Resolves when all that was taken note of before this call is written. Rejects with an error to retry when that takes too long. */
+  async written(): Promise<void> {
+    if (this.ended !== null) throw this.ended;
+    const written = new Promise<void>((resolve, reject) => {
+      this.waiting.push({ resolve, reject, sinceMs: this.parts.clock.nowMs() });
+    });
+    this.hurry();
+    await written;
+  }
+
+  /** Runs what discharges dead letters in the store beside the checkpoints, and counts them off. */
+  async discharging<Result>(work: () => Promise<Result>): Promise<Result> {
+    this.discharges.begun++;
+    try {
+      return await work();
+    } finally {
+      this.discharges.ended++;
+      this.isStale = true;
+    }
   }
 
   /** Writes checkpoints until the signal aborts, and a last one then. Rejects when another process has taken over. */
@@ -43,14 +94,23 @@ export class Checkpointer {
       await this.pause(signal);
       try {
         await this.write();
+        await this.refreshDeadLetters();
         this.parts.health.clear('state_store_unreachable');
       } catch (error) {
-        if (error instanceof LockstepError && error.retry === 'final') throw error;
+        if (error instanceof LockstepError && error.retry === 'final') {
+          this.end(error);
+          throw error;
+        }
         this.parts.health.raise('state_store_unreachable', rootMessage(error));
+        this.giveUpLate(error);
         await this.parts.clock.sleep(STORE_AWAY_WAIT_MS, signal);
       }
     }
-    await this.write();
+    try {
+      await this.write();
+    } finally {
+      this.end(new LockstepError('stopping', 'the service is stopping', { retry: 'retry' }));
+    }
   }
 
   /** One checkpoint. */
@@ -60,6 +120,9 @@ export class Checkpointer {
     const checks = pending.drainChanges();
     const drift = book.drainChanges();
     const tables = proofs.drainChanges();
+    const letters = this.retries?.drainChanges() ?? { retried: [], undo: () => undefined };
+    const waiting = this.waiting;
+    this.waiting = [];
     try {
       await store.write({
         partitions: offsets.partitions,
@@ -68,12 +131,17 @@ export class Checkpointer {
         drift: drift.writes,
         deadLetters: offsets.deadLetters,
         discharged: tables.discharged,
+        covered: tables.covered,
+        retried: letters.retried,
         tables: tables.tables,
       });
     } catch (error) {
-      for (const undone of [offsets, checks, drift, tables]) undone.undo();
+      for (const undone of [offsets, checks, drift, tables, letters]) undone.undo();
+      this.waiting = [...waiting, ...this.waiting];
       throw error;
     }
+    for (const waiter of waiting) waiter.resolve();
+    if (letters.retried.length > 0 || tables.discharged.length > 0) this.isStale = true;
     const accounted = new Map(offsets.partitions.map((stored) => [partitionId(stored), stored.nextOffset]));
     // The state store has the offsets; telling the source is for others to see and may fail.
     await source?.acknowledge(accounted).catch((error: unknown) => this.parts.health.raise('stream_unreachable', rootMessage(error)));
@@ -81,10 +149,51 @@ export class Checkpointer {
 
   private async pause(signal: AbortSignal): Promise<void> {
     const { clock } = this.parts;
-    const woken = new AbortController();
-    this.urgent = () => woken.abort();
-    await clock.sleep(CHECKPOINT_MS, AbortSignal.any([signal, woken.signal]));
-    this.urgent = null;
-    if (woken.signal.aborted && !signal.aborted) await clock.sleep(URGENT_MS, signal);
+    if (!this.isUrgent) {
+      const woken = new AbortController();
+      this.wake = () => woken.abort();
+      await clock.sleep(CHECKPOINT_MS, AbortSignal.any([signal, woken.signal]));
+      this.wake = null;
+    }
+    if (this.isUrgent && !signal.aborted) await clock.sleep(URGENT_MS, signal);
+    this.isUrgent = false;
   }
+
+  /** Brings counts and places of dead letters up to what the store has, and those that wait to be written. */
+  private async refreshDeadLetters(): Promise<void> {
+    const { store, proofs, deadLetters } = this.parts;
+    const { begun, ended } = this.discharges;
+    if (!this.isStale || begun !== ended) return;
+    const stored = await store.deadLetterStates();
+    // What was discharged meanwhile may or may not be in the answer: the next time, then.
+    if (this.discharges.begun !== begun || this.retries?.hasUnwritten === true || proofs.hasUnwrittenDischarges) return;
+    this.isStale = false;
+    deadLetters.saved(stored.keptBytes);
+    const states = new Map(stored.byTable);
+    for (const { table, position, gapUs } of deadLetters.all()) {
+      if (table !== null) states.set(table, withLetter(states.get(table) ?? NO_LETTERS, position, gapUs));
+    }
+    for (const { table } of proofs.all()) proofs.restoreDeadLetters(table, states.get(table) ?? NO_LETTERS);
+  }
+
+  private giveUpLate(error: unknown): void {
+    const nowMs = this.parts.clock.nowMs();
+    const late = this.waiting.filter(({ sinceMs }) => nowMs - sinceMs >= WRITTEN_LIMIT_MS);
+    if (late.length === 0) return;
+    this.waiting = this.waiting.filter((waiter) => !late.includes(waiter));
+    for (const waiter of late) waiter.reject(error);
+  }
+
+  private end(error: Error): void {
+    this.ended = error;
+    for (const waiter of this.waiting) waiter.reject(error);
+    this.waiting = [];
+  }
+}
+
+const NO_LETTERS: DeadLetterState = { open: 0, oldest: null, gaps: 0, newestGapUs: null };
+
+function withLetter(state: DeadLetterState, place: DeadLetterPlace, gapUs: bigint): DeadLetterState {
+  const newestGapUs = state.newestGapUs === null || gapUs > state.newestGapUs ? gapUs : state.newestGapUs;
+  return { open: state.open + 1, oldest: state.oldest ?? place, gaps: state.gaps + 1, newestGapUs };
 }

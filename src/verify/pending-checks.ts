@@ -1,3 +1,4 @@
+import { partitionId, type Position } from '../domain/change.ts';
 import type { Pair } from '../domain/pair.ts';
 import { addVersion, hashText, type RowHash, type Suspicion, type Version } from '../domain/recheck.ts';
 import { keyId, type KeyId, type RowKey } from '../domain/row.ts';
@@ -37,8 +38,6 @@ export interface Check {
   /** It was while a read was under way, which therefore says nothing about it. */
   suspectedWhileBusy: boolean;
   suspicion: Suspicion | null;
-  /** Of a suspect whose change has no commit time of its own: the change was made after this; else null. */
-  heldFromUs: bigint | null;
   seenDrift: SeenDrift | null;
   attempts: number;
   hotRounds: number;
@@ -47,6 +46,10 @@ export interface Check {
   busy: boolean;
   /** When the replica was last seen without the newest version, on the host's clock, µs. */
   lastMissUs: bigint | null;
+  /** Of a suspect that accounts for a change without a place among the versions, for want of a commit time or decoded late: it was made at or after this, µs. */
+  holdsUs: bigint | null;
+  /** How many records of its table nobody could decode when its base was learned: after another one the base is a guess. */
+  gaps: number;
   /** Those who wait for its end. */
   waiters: readonly ((end: CheckEnd) => void)[];
 }
@@ -62,6 +65,23 @@ interface TableChecks {
   readonly pair: Pair;
   readonly byKey: Map<KeyId, Check>;
   readonly queue: DueQueue<Check>;
+  /** Records that could not be decoded, and the last one of each partition until the replica must have been given it. */
+  gaps: number;
+  readonly gapEnds: Map<string, GapEnd>;
+}
+
+/** The last record of a partition that nobody could decode. */
+export interface GapEnd {
+  readonly position: Pick<Position, 'topic' | 'partition' | 'offset'>;
+  /** When it was consumed, on the primary's clock, µs. */
+  readonly atUs: bigint;
+}
+
+/** Commit time before which a check says nothing about the replica; null where it stands for no change. */
+export function unsettledSinceUs({ versions, holdsUs }: Pick<Check, 'versions' | 'holdsUs'>): bigint | null {
+  const first = versions[0]?.committedAtUs ?? null;
+  if (first === null || holdsUs === null) return first ?? holdsUs;
+  return holdsUs < first ? holdsUs : first;
 }
 
 /** All checks that are not settled, by table and key, with what the next checkpoint must write. */
@@ -76,7 +96,7 @@ export class PendingChecks {
   private wake: ((dueMs: number) => void) | null = null;
 
   constructor(pairs: readonly Pair[]) {
-    for (const pair of pairs) this.tables.set(pair.id, { pair, byKey: new Map(), queue: new DueQueue() });
+    for (const pair of pairs) this.tables.set(pair.id, { pair, byKey: new Map(), queue: new DueQueue(), gaps: 0, gapEnds: new Map() });
   }
 
   /** What the bound on pending work counts: checks, and the versions beyond each one's first. */
@@ -131,6 +151,40 @@ export class PendingChecks {
     return check;
   }
 
+  /** Keeps verified-through before `fromUs` until what is suspected of the check is settled. */
+  hold(check: Check, fromUs: bigint): void {
+    if (check.holdsUs === null || fromUs < check.holdsUs) check.holdsUs = fromUs;
+    this.dirty.add(check);
+  }
+
+  /** Any key of the table may have had a change that nobody could decode: what its row was between two known ones is unknown. */
+  gap(table: string, end: GapEnd): void {
+    const { gapEnds } = this.table(table);
+    this.table(table).gaps++;
+    gapEnds.set(partitionId(end.position), end);
+  }
+
+  /** Whether the replica has been given all that could not be decoded: until then it may show what came before. */
+  gapsPassed(table: string, isApplied: (end: GapEnd) => boolean): boolean {
+    const { gapEnds } = this.table(table);
+    for (const [id, end] of gapEnds) {
+      if (!isApplied(end)) return false;
+      gapEnds.delete(id);
+    }
+    return true;
+  }
+
+  /** What the replica had before the check's versions; undefined where that is not known. @param passed as `gapsPassed` says */
+  baseOf(check: Check, passed: boolean): RowHash | undefined {
+    if (!passed) return undefined;
+    const { gaps } = this.table(check.pair.id);
+    if (check.gaps !== gaps) {
+      check.base = undefined;
+      check.gaps = gaps;
+    }
+    return check.base;
+  }
+
   /** Puts back a check as the state store kept it. */
   restore(pair: Pair, stored: StoredCheck, nowMs: number): Check {
     const versions = stored.versions.map((version) => ({
@@ -142,6 +196,7 @@ export class PendingChecks {
     }));
     const check = this.fresh(pair, stored.key, stored.origin, stored.firstSeenMs, versions);
     check.suspected = versions.length === 0 || stored.origin !== 'stream';
+    check.holdsUs = stored.holdsUs;
     this.stored.add(storedId(check));
     this.insert(check, nowMs);
     this.dirty.delete(check);
@@ -167,7 +222,7 @@ export class PendingChecks {
     const { waiters } = check;
     check.suspected = false;
     check.suspicion = null;
-    check.heldFromUs = null;
+    check.holdsUs = null;
     check.waiters = [];
     this.dirty.add(check);
     for (const waiter of waiters) waiter({ kind: 'match', present });
@@ -268,13 +323,14 @@ export class PendingChecks {
       suspectedAtMs: nowMs,
       suspectedWhileBusy: false,
       suspicion: null,
-      heldFromUs: null,
       seenDrift: null,
       attempts: 0,
       hotRounds: 0,
       dueMs: 0,
       busy: false,
       lastMissUs: null,
+      holdsUs: null,
+      gaps: this.table(pair.id).gaps,
       waiters: [],
     };
   }
@@ -317,5 +373,6 @@ function toStored(check: Check): StoredCheck {
       position: version.position,
     })),
     attempts: check.attempts,
+    holdsUs: check.holdsUs,
   };
 }

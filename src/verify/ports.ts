@@ -1,4 +1,5 @@
-import type { Position, SourceBatch, StreamPartition } from '../domain/change.ts';
+import type { Position, RawRecord, RecordHeaders, SourceBatch, SourceRecord, StreamPartition } from '../domain/change.ts';
+import type { DeadLetter, DeadLetterPlace } from '../domain/dead-letter.ts';
 import type { Drift, DriftEvent, DriftKind, FoundBy } from '../domain/drift.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { KeyId, Row, RowKey } from '../domain/row.ts';
@@ -138,6 +139,8 @@ export interface StoredCheck {
   /** Unsettled versions, oldest first; empty for a check that no event began. */
   readonly versions: readonly StoredVersion[];
   readonly attempts: number;
+  /** Commit time of a change that was decoded late and that this check accounts for, µs; null: none. */
+  readonly holdsUs: bigint | null;
 }
 
 export interface StoredPartition {
@@ -169,13 +172,90 @@ export interface StoredDeadLetter {
   readonly message: string;
   readonly rawKey: Buffer | null;
   readonly rawValue: Buffer | null;
+  readonly rawHeaders: RecordHeaders;
+  readonly timestampMs: number | null;
+  /** Whether key, value and headers are all of the record: it can be decoded again without its topic. */
+  readonly rawWhole: boolean;
+  /** The primary's clock when it was consumed, µs: a sweep begun after it accounts for its row. */
+  readonly gapUs: bigint;
   readonly atMs: number;
+}
+
+/** A dead letter with what is kept of its record. */
+export interface KeptLetter {
+  readonly letter: DeadLetter;
+  /** Null where it is not kept whole. */
+  readonly record: RawRecord | null;
+  /** Null once a sweep has accounted for it, and where it was recorded before this was. */
+  readonly gapUs: bigint | null;
 }
 
 /** Dead letters of a table that are settled: those from before `beforeMs`. */
 export interface DischargedLetters {
   readonly table: string;
   readonly beforeMs: number;
+}
+
+/** A sweep that began at `beforeUs` (primary's clock) has compared the rows of all records consumed before. */
+export interface CoveredGaps {
+  readonly table: string;
+  readonly beforeUs: bigint;
+}
+
+/** A dead letter whose record was decoded after all; the checkpoint's checks account for it. */
+export interface RetriedLetter {
+  readonly place: DeadLetterPlace;
+  readonly atMs: number;
+}
+
+/** The dead letters of one table as the state store has them. */
+export interface DeadLetterState {
+  /** Not discharged. */
+  readonly open: number;
+  readonly oldest: DeadLetterPlace | null;
+  /** Neither retried nor covered by a sweep. */
+  readonly gaps: number;
+  readonly newestGapUs: bigint | null;
+}
+
+/** All dead letters, by table, and the bytes that are kept of their records. */
+export interface DeadLetterStates {
+  readonly byTable: ReadonlyMap<string, DeadLetterState>;
+  readonly keptBytes: number;
+}
+
+/** What came of decoding a record again. */
+export type Redecoded =
+  | { readonly kind: 'record'; readonly record: SourceRecord }
+  /** The topic has it no more. */
+  | { readonly kind: 'gone'; readonly message: string }
+  /** This source cannot give a single record again. */
+  | { readonly kind: 'not_retryable'; readonly message: string };
+
+/** Decodes records that could not be decoded, as the configuration and the schemas are now. */
+export interface RecordRetry {
+  /**
+   * @param kept the record where it is kept whole; else it is read again at `place`
+   * Rejects with a LockstepError of `retry` where the brokers or a schema registry are out of reach.
+   */
+  decodeAgain(place: DeadLetterPlace, kept: RawRecord | null, signal: AbortSignal): Promise<Redecoded>;
+}
+
+/** Which dead letters to try again. */
+export interface DeadLetterSelection {
+  readonly table?: string;
+  readonly topic?: string;
+  readonly reason?: string;
+}
+
+/** Where dead letters are looked up for a retry. */
+export interface DeadLetterShelf {
+  /** Null when there is none at that place. */
+  keptLetter(place: DeadLetterPlace): Promise<KeptLetter | null>;
+  /** Open ones, the least tried and oldest first. */
+  lettersToRetry(selection: DeadLetterSelection, limit: number): Promise<readonly DeadLetterPlace[]>;
+  /** Notes that it could not be decoded again, and why. The letter as it is then. */
+  noteAttempt(place: DeadLetterPlace, reason: string, message: string, atMs: number): Promise<DeadLetter | null>;
 }
 
 /** A drift to write, with its key's encoded form (unique among the open drift of a table). */
@@ -193,6 +273,8 @@ export interface Checkpoint {
   readonly drift: readonly DriftWrite[];
   readonly deadLetters: readonly StoredDeadLetter[];
   readonly discharged?: readonly DischargedLetters[];
+  readonly covered?: readonly CoveredGaps[];
+  readonly retried?: readonly RetriedLetter[];
   readonly tables: readonly StoredTable[];
 }
 
@@ -203,8 +285,16 @@ export interface RestoredState {
   readonly tables: readonly StoredTable[];
   /** Drift that is open or ignored, with encoded keys. */
   readonly drift: readonly { readonly drift: Drift; readonly keyValues: RowKey }[];
-  /** Undischarged dead letters by table. */
-  readonly deadLetters: ReadonlyMap<string, number>;
+  readonly deadLetters: DeadLetterStates;
+  /** The last dead letter of each table and partition, discharged or not. */
+  readonly gapEnds: readonly StoredGapEnd[];
+}
+
+export interface StoredGapEnd {
+  readonly table: string;
+  readonly position: DeadLetterPlace;
+  /** When it was consumed, on the primary's clock, µs. */
+  readonly atUs: bigint;
 }
 
 export interface StoredSweepTable extends SweepTableProgress {
@@ -230,6 +320,7 @@ export interface VerifyStore {
   write(checkpoint: Checkpoint): Promise<void>;
   saveSweep(sweep: StoredSweep): Promise<void>;
   unfinishedSweep(): Promise<StoredSweep | null>;
+  deadLetterStates(): Promise<DeadLetterStates>;
   /** Drift ids are made by the caller: time-ordered, unique. */
 }
 

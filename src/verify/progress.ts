@@ -3,7 +3,7 @@ import type { ClockSkew } from '../domain/clock-skew.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { Watermarks } from '../domain/watermarks.ts';
 import type { Health } from './health.ts';
-import type { PendingChecks } from './pending-checks.ts';
+import { unsettledSinceUs, type PendingChecks } from './pending-checks.ts';
 import type { Clock, Database, LogProgress, PartitionsOf, PipelineOffsets, ReplicationSlot } from './ports.ts';
 import type { Proofs } from './proofs.ts';
 import { LockstepError, rootMessage } from '../domain/errors.ts';
@@ -89,6 +89,11 @@ function least(positions: readonly (bigint | null)[]): bigint | null {
     if (smallest === null || position < smallest) smallest = position;
   }
   return smallest;
+}
+
+function earlier(one: bigint | null, other: bigint | null): bigint | null {
+  if (one === null || other === null) return one ?? other;
+  return other < one ? other : one;
 }
 
 /** Watches how far the primary, the source and the sink have come, and moves verified-through. */
@@ -282,13 +287,13 @@ export class Progress {
       const partitions = this.parts.partitions(pair, primary.side);
       const snapshotInProgress = watermarks.snapshotInProgress(partitions);
       snapshot ||= snapshotInProgress;
-      const oldestUnsettledUs = this.oldestUnsettledUs(pair.id);
+      const { oldestChangeUs, oldestUnsettledUs } = this.oldestOf(pair.id);
       proofs.advance(pair.id, {
         consumedThroughUs: watermarks.consumedThroughUs(partitions),
-        oldestUnsettledUs: earlier(oldestUnsettledUs, this.heldFromUs(pair.id)),
+        oldestUnsettledUs,
         snapshotInProgress,
       });
-      if (this.sinkStands(pair.id, oldestUnsettledUs)) standing.push(pair.id);
+      if (this.sinkStands(pair.id, oldestChangeUs)) standing.push(pair.id);
     }
     const { health } = this.parts;
     if (snapshot) health.raise('snapshot_in_progress', "the connector's initial snapshot is in progress");
@@ -298,21 +303,15 @@ export class Progress {
     this.judgeConsumer();
   }
 
-  /** Commit time of the oldest change of a table that is not settled. */
-  oldestUnsettledUs(table: string): bigint | null {
-    let oldest: bigint | null = null;
+  /** Commit times of the oldest change of a table that waits for the sink, and of the oldest that is not settled for whatever reason. */
+  private oldestOf(table: string): { oldestChangeUs: bigint | null; oldestUnsettledUs: bigint | null } {
+    let oldestChangeUs: bigint | null = null;
+    let oldestUnsettledUs: bigint | null = null;
     for (const check of this.parts.pending.checksOf(table)) {
-      const first = check.versions[0];
-      if (first !== undefined && (oldest === null || first.committedAtUs < oldest)) oldest = first.committedAtUs;
+      oldestChangeUs = earlier(oldestChangeUs, check.versions[0]?.committedAtUs ?? null);
+      oldestUnsettledUs = earlier(oldestUnsettledUs, unsettledSinceUs(check));
     }
-    return oldest;
-  }
-
-  /** Before the oldest change of a table that is not settled and does not say when it was made. */
-  private heldFromUs(table: string): bigint | null {
-    let held: bigint | null = null;
-    for (const check of this.parts.pending.checksOf(table)) held = earlier(held, check.heldFromUs);
-    return held;
+    return { oldestChangeUs, oldestUnsettledUs };
   }
 
   /** Whether the same change has been the oldest beyond the budget and nothing as new was seen applied: a late sink moves on, a stopped one does not. */
@@ -343,9 +342,4 @@ export class Progress {
     if (behind > 0n) health.raise('consumer_behind', `${behind} records are not yet consumed`);
     else health.clear('consumer_behind');
   }
-}
-
-function earlier(left: bigint | null, right: bigint | null): bigint | null {
-  if (left === null || right === null) return left ?? right;
-  return left < right ? left : right;
 }

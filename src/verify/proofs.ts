@@ -1,4 +1,5 @@
-import type { DischargedLetters, StoredTable } from './ports.ts';
+import { undecodedRecords, type DeadLetterPlace } from '../domain/dead-letter.ts';
+import type { CoveredGaps, DeadLetterState, DischargedLetters, StoredTable } from './ports.ts';
 
 /** What is proven of one table so far. */
 export interface TableProof {
@@ -14,8 +15,14 @@ export interface TableProof {
   newRows: bigint | null;
   /** Not discharged yet. */
   deadLetters: number;
+  /** The first of them; null where there is none or it is not known at present. */
+  oldestDeadLetter: DeadLetterPlace | null;
   /** Primary's clock at the newest dead letter since the start, µs. */
   deadLetterUs: bigint | null;
+  /** Records that were not decoded, neither then nor in a retry, and whose rows no sweep has compared since. */
+  gaps: number;
+  /** Primary's clock at the newest of them, µs. */
+  gapUs: bigint | null;
 }
 
 /** A sweep of a whole table, all that it found settled. */
@@ -44,6 +51,9 @@ export class Proofs {
   private readonly byTable = new Map<string, TableProof>();
   private dirty = new Set<string>();
   private discharged: DischargedLetters[] = [];
+  private covered: CoveredGaps[] = [];
+  /** By table: gaps from before this (primary's clock, µs) are covered by a sweep. */
+  private readonly coveredBeforeUs = new Map<string, bigint>();
   /** By table: dead letters from before this were discharged by a sweep and are counted no more, ms since 1970. */
   private readonly sweptBeforeMs = new Map<string, number>();
 
@@ -60,7 +70,10 @@ export class Proofs {
         oldRows: null,
         newRows: null,
         deadLetters: 0,
+        oldestDeadLetter: null,
         deadLetterUs: null,
+        gaps: 0,
+        gapUs: null,
       });
     }
   }
@@ -87,19 +100,50 @@ export class Proofs {
     this.dirty.add(table);
   }
 
-  /** A change could not be decoded: its row is unknown until a sweep, and the gate until somebody has looked. */
-  deadLetter(table: string, sinceUs: bigint): void {
-    const proof = this.get(table);
-    proof.deadLetters++;
-    if (proof.deadLetterUs === null || proof.deadLetterUs < sinceUs) proof.deadLetterUs = sinceUs;
-    this.oweSweep(table, sinceUs);
+  /** Whether only a sweep, or retries of what could not be decoded, let verified-through move again. */
+  owesSweep(table: string): boolean {
+    const { sweepOwedSinceUs, gaps } = this.get(table);
+    return sweepOwedSinceUs !== null || gaps > 0;
   }
 
-  /** Somebody discharged one dead letter of a table, recorded at `atMs`. The sweep that is owed stays so. */
-  deadLetterDischarged(table: string, atMs: number): void {
+  /** A change could not be decoded: its row is unknown until a retry or a sweep, and the gate until somebody has looked. */
+  deadLetter(table: string, sinceUs: bigint, place: DeadLetterPlace): void {
+    const proof = this.get(table);
+    if (proof.deadLetters === 0) proof.oldestDeadLetter = place;
+    proof.deadLetters++;
+    proof.gaps++;
+    if (proof.deadLetterUs === null || proof.deadLetterUs < sinceUs) proof.deadLetterUs = sinceUs;
+    if (proof.gapUs === null || proof.gapUs < sinceUs) proof.gapUs = sinceUs;
+  }
+
+  /** Puts a table's dead letters as the state store has them, all written. */
+  restoreDeadLetters(table: string, state: DeadLetterState): void {
+    const proof = this.byTable.get(table);
+    if (proof === undefined) return;
+    Object.assign(proof, { deadLetters: state.open, oldestDeadLetter: state.oldest, gaps: state.gaps, gapUs: state.newestGapUs });
+  }
+
+  /** Somebody discharged one dead letter of a table, recorded at `atMs`. What it left unknown stays so until a sweep. */
+  deadLetterDischarged(table: string, atMs: number, place: DeadLetterPlace): void {
     const proof = this.byTable.get(table);
     if (proof === undefined || atMs < (this.sweptBeforeMs.get(table) ?? Number.NEGATIVE_INFINITY)) return;
     proof.deadLetters = Math.max(0, proof.deadLetters - 1);
+    const oldest = proof.oldestDeadLetter;
+    const same = oldest !== null && oldest.topic === place.topic && oldest.partition === place.partition && oldest.offset === place.offset;
+    if (same || proof.deadLetters === 0) proof.oldestDeadLetter = null;
+  }
+
+  /** Whether what a record consumed at `gapUs` left unknown is so still; null: a sweep had accounted for it. */
+  isGap(table: string, gapUs: bigint | null): boolean {
+    return gapUs !== null && gapUs >= (this.coveredBeforeUs.get(table) ?? gapUs);
+  }
+
+  /** A record that left a gap was decoded after all, and a check accounts for it from here on. */
+  gapClosed(table: string): void {
+    const proof = this.byTable.get(table);
+    if (proof === undefined) return;
+    proof.gaps = Math.max(0, proof.gaps - 1);
+    if (proof.gaps === 0) proof.gapUs = null;
   }
 
   /** A sweep of the whole table that began at `startedAtUs` is over and all it found is settled. */
@@ -107,12 +151,19 @@ export class Proofs {
     const proof = this.get(table);
     if (proof.provenSinceUs === null || sweep.startedAtUs > proof.provenSinceUs) proof.provenSinceUs = sweep.startedAtUs;
     if (proof.sweepOwedSinceUs !== null && sweep.startedAtUs > proof.sweepOwedSinceUs) proof.sweepOwedSinceUs = null;
+    if (proof.gaps > 0 && (proof.gapUs === null || sweep.startedAtUs > proof.gapUs)) {
+      proof.gaps = 0;
+      proof.gapUs = null;
+      this.covered.push({ table, beforeUs: sweep.startedAtUs });
+      this.coveredBeforeUs.set(table, sweep.startedAtUs);
+    }
     proof.lastSweepEndedMs = sweep.endedAtMs;
     if (sweep.clean) proof.lastCleanSweepMs = sweep.endedAtMs;
     proof.oldRows = sweep.oldRows;
     proof.newRows = sweep.newRows;
     if (sweep.asked && proof.deadLetters > 0 && (proof.deadLetterUs === null || sweep.startedAtUs > proof.deadLetterUs)) {
       proof.deadLetters = 0;
+      proof.oldestDeadLetter = null;
       this.discharged.push({ table, beforeMs: sweep.endedAtMs });
       this.sweptBeforeMs.set(table, Math.round(sweep.endedAtMs));
     }
@@ -132,7 +183,8 @@ export class Proofs {
     const proof = this.get(table);
     if (facts.snapshotInProgress) proof.heldBy = "the connector's initial snapshot is in progress";
     else if (proof.provenSinceUs === null) proof.heldBy = 'no sweep has finished yet';
-    else if (proof.sweepOwedSinceUs !== null) proof.heldBy = 'changes were missed or could not be read; a sweep is owed';
+    else if (proof.sweepOwedSinceUs !== null) proof.heldBy = 'changes were missed; a sweep is owed';
+    else if (proof.gaps > 0) proof.heldBy = heldByGaps(proof);
     else if (facts.consumedThroughUs === null) proof.heldBy = 'the stream has not shown how far it reaches';
     else {
       const unsettled = facts.oldestUnsettledUs !== null && facts.oldestUnsettledUs < facts.consumedThroughUs;
@@ -145,11 +197,17 @@ export class Proofs {
     }
   }
 
+  /** A sweep has accounted for dead letters and no checkpoint says so yet. */
+  get hasUnwrittenDischarges(): boolean {
+    return this.discharged.length > 0 || this.covered.length > 0;
+  }
+
   /** Tables that changed since the last call, as the state store keeps them. */
-  drainChanges(): { tables: StoredTable[]; discharged: DischargedLetters[]; undo: () => void } {
-    const { dirty, discharged } = this;
+  drainChanges(): { tables: StoredTable[]; discharged: DischargedLetters[]; covered: CoveredGaps[]; undo: () => void } {
+    const { dirty, discharged, covered } = this;
     this.dirty = new Set();
     this.discharged = [];
+    this.covered = [];
     const tables = [...dirty].map((table): StoredTable => {
       const { provenSinceUs, sweepOwedSinceUs, verifiedThroughUs, lastCleanSweepMs, lastSweepEndedMs, oldRows, newRows } = this.get(table);
       return { table, provenSinceUs, sweepOwedSinceUs, verifiedThroughUs, lastCleanSweepMs, lastSweepEndedMs, oldRows, newRows };
@@ -157,10 +215,17 @@ export class Proofs {
     return {
       tables,
       discharged,
+      covered,
       undo: () => {
         this.discharged = [...discharged, ...this.discharged];
+        this.covered = [...covered, ...this.covered];
         for (const table of dirty) this.dirty.add(table);
       },
     };
   }
+}
+
+function heldByGaps({ gaps, deadLetters, oldestDeadLetter }: TableProof): string {
+  const what = undecodedRecords(gaps, gaps === deadLetters ? oldestDeadLetter : null);
+  return `${what}: retry ${gaps === 1 ? 'it' : 'them'}, or sweep the table`;
 }

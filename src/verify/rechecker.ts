@@ -164,7 +164,8 @@ export class Rechecker {
       const keys = checks.map((check) => check.key);
       const read = await this.readRows(this.parts.replica, pair, keys, signal);
       const toConfirm: Check[] = [];
-      for (const check of checks) if (this.judgeReplica(check, read, evidence, sentUs)) toConfirm.push(check);
+      const passed = this.gapsPassed(pair, evidence);
+      for (const check of checks) if (this.judgeReplica(check, read, evidence, sentUs, passed)) toConfirm.push(check);
       if (toConfirm.length > 0) await this.confirm(pair, toConfirm, signal);
     } catch (error) {
       const unreadable = error instanceof LockstepError && error.code === 'bad_value';
@@ -179,13 +180,14 @@ export class Rechecker {
   }
 
   /** Judges one read of the replica; true asks for the confirm step. */
-  private judgeReplica(check: Check, read: RowsRead, evidence: PipelineEvidence, sentUs: bigint): boolean {
+  private judgeReplica(check: Check, read: RowsRead, evidence: PipelineEvidence, sentUs: bigint, gapsPassed: boolean): boolean {
     const { hasher, pending, metrics, firstLook } = this.parts;
     if (check.versions.length === 0) return true;
     const found = read.rows.get(check.id);
     const row = found?.row ?? null;
     const replicaHash = hashImage(hasher, row);
-    const verdict = judgeRead(hasher, check.versions, check.base, row, replicaHash, (version) => this.newestApplied(check, version, evidence));
+    const base = pending.baseOf(check, gapsPassed);
+    const verdict = judgeRead(hasher, check.versions, base, row, replicaHash, (version) => this.newestApplied(check, version, evidence), gapsPassed);
     if (check.attempts === 0 && check.lastMissUs === null) firstLook.looked(check.pair.id, verdict.kind !== 'differs');
     switch (verdict.kind) {
       case 'match':
@@ -212,12 +214,12 @@ export class Rechecker {
         return false;
       case 'returned':
         // What it shows now is what it had before whatever it shows next.
-        if (check.base === undefined) check.base = replicaHash;
+        if (check.base === undefined && gapsPassed) check.base = replicaHash;
         check.attempts++;
         metrics.check(check.pair.id, 'inconclusive');
         return false;
       case 'differs':
-        if (check.base === undefined) check.base = replicaHash;
+        if (check.base === undefined && gapsPassed) check.base = replicaHash;
         check.lastMissUs = sentUs;
         if (this.newestApplied(check, check.versions.at(-1) as Version, evidence)) {
           // The replica is past them all: those between would only keep the stream from bringing what it shows.
@@ -249,6 +251,7 @@ export class Rechecker {
     const keys = checks.map((check) => check.key);
     const reads = await this.readThrice(pair, keys, signal);
     const nowMs = clock.nowMs();
+    const passed = this.gapsPassed(pair, evidence);
     for (const check of checks) {
       const versions = known.get(check) as readonly Version[];
       const changed = check.versions !== versions;
@@ -258,10 +261,16 @@ export class Rechecker {
       const verdict = judgeConfirm(hasher, versions, check.suspicion, read, facts);
       switch (verdict.kind) {
         case 'match':
+          // Late news of a change: the replica may only look as it did before that change, and have it yet to come.
+          if (check.holdsUs !== null && !passed) {
+            check.attempts++;
+            metrics.check(pair.id, 'inconclusive');
+            break;
+          }
           if (check.suspectedWhileBusy) break;
           if (changed) {
             check.suspected = false;
-            check.heldFromUs = null;
+            check.holdsUs = null;
             pending.setVersions(
               check,
               check.versions.filter((version) => !versions.includes(version)),
@@ -485,6 +494,14 @@ export class Rechecker {
     const applied = evidence.isApplied(position, BigInt(position.offset));
     if (applied !== null) return applied;
     return this.settled(version.committedAtUs, this.parts.clock.nowUs()) && !this.stalled(check.pair, version.committedAtUs);
+  }
+
+  /** Whether every record of the table that could not be decoded had been applied before a read that began after this evidence. */
+  private gapsPassed(pair: Pair, evidence: PipelineEvidence): boolean {
+    return this.parts.pending.gapsPassed(pair.id, ({ position, atUs }) => {
+      const applied = evidence.isApplied(position, BigInt(position.offset));
+      return applied ?? (this.settled(atUs, this.parts.clock.nowUs()) && !this.stalled(pair, atUs));
+    });
   }
 
   private settled(committedAtUs: bigint, nowUs: bigint): boolean {

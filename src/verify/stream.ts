@@ -7,6 +7,7 @@ import { isComplete, keyId } from '../domain/row.ts';
 import type { Watermarks } from '../domain/watermarks.ts';
 import type { FirstLook } from './first-look.ts';
 import type { PendingChecks } from './pending-checks.ts';
+import type { DeadLetterQueue } from './dead-letter-queue.ts';
 import type { Clock, SourceListener, StoredDeadLetter, StoredPartition, VerifyMetrics } from './ports.ts';
 import type { Proofs } from './proofs.ts';
 import type { VersionHistory } from './version-history.ts';
@@ -19,6 +20,11 @@ export interface StreamParts {
   readonly primarySide: Side;
   readonly pending: PendingChecks;
   readonly proofs: Proofs;
+  readonly deadLetters: DeadLetterQueue;
+  /** Pairs that a record of this topic, which nobody can decode, may have been about. */
+  readonly sharing: (topic: string) => readonly Pair[];
+  /** Asks for a checkpoint before its time. */
+  readonly hurry: () => void;
   readonly history: VersionHistory;
   readonly watermarks: Watermarks;
   readonly skew: Readonly<Record<Side, ClockSkew>>;
@@ -38,7 +44,6 @@ export interface StreamParts {
 export class Stream implements SourceListener {
   private readonly parts: StreamParts;
   private readonly resume = new Map<string, string>();
-  private deadLetters: StoredDeadLetter[] = [];
   private consumed = 0;
 
   constructor(parts: StreamParts) {
@@ -91,6 +96,7 @@ export class Stream implements SourceListener {
   async onBatch(batch: SourceBatch): Promise<void> {
     const { pending, pendingMax, clock, signal, watermarks } = this.parts;
     while (pending.size >= pendingMax && !signal.aborted) await clock.sleep(FULL_WAIT_MS, signal);
+    if (batch.records.some(({ type }) => type === 'undecodable')) await this.roomForDeadLetters();
     if (signal.aborted) return;
     for (const record of batch.records) {
       switch (record.type) {
@@ -116,8 +122,7 @@ export class Stream implements SourceListener {
 
   /** Partitions, and dead letters since the last call, for one checkpoint. */
   drainChanges(): { partitions: StoredPartition[]; deadLetters: StoredDeadLetter[]; undo: () => void } {
-    const deadLetters = this.deadLetters;
-    this.deadLetters = [];
+    const { deadLetters, undo } = this.parts.deadLetters.drain();
     const partitions: StoredPartition[] = [];
     for (const progress of this.parts.watermarks.all()) {
       const nextOffset = this.resume.get(partitionId(progress.partition));
@@ -133,9 +138,7 @@ export class Stream implements SourceListener {
     return {
       partitions,
       deadLetters,
-      undo: () => {
-        this.deadLetters = [...deadLetters, ...this.deadLetters];
-      },
+      undo,
     };
   }
 
@@ -178,7 +181,7 @@ export class Stream implements SourceListener {
     const { pair, key, image } = change;
     history.add(pair.id, keyId(key), image === null || isComplete(image) ? hashImage(hasher, image) : undefined);
     const check = pending.suspect(pair, key, 'stream', clock.nowMs(), null);
-    check.heldFromUs ??= watermarks.partition(partition).watermarkUs ?? 0n;
+    pending.hold(check, watermarks.partition(partition).watermarkUs ?? 0n);
   }
 
   private firstLookMs(pair: Pair, committedAtUs: bigint): number {
@@ -227,19 +230,28 @@ export class Stream implements SourceListener {
   }
 
   private onUndecodable(record: Undecodable): void {
-    const { metrics, proofs, clock } = this.parts;
-    metrics.deadLetter(record.position.topic, record.reason);
-    this.deadLetters.push({
-      table: record.pair.id,
-      position: record.position,
-      reason: record.reason,
-      message: record.message,
-      rawKey: record.rawKey,
-      rawValue: record.rawValue,
-      atMs: clock.nowMs(),
-    });
-    proofs.deadLetter(record.pair.id, this.primaryNowUs());
+    const { metrics, proofs, pending, history, deadLetters, sharing, clock } = this.parts;
+    const { pair, position } = record;
+    const atUs = this.primaryNowUs();
+    metrics.deadLetter(position.topic, record.reason);
+    deadLetters.add(record, atUs, clock.nowMs());
+    proofs.deadLetter(pair.id, atUs, position);
+    for (const one of new Set([pair, ...sharing(position.topic)])) {
+      pending.gap(one.id, { position, atUs });
+      history.gap(one.id);
+      // Which of them it was about nobody knows; the letter stands for one, a sweep for the others.
+      if (one.id !== pair.id) proofs.oweSweep(one.id, atUs);
+    }
     this.parts.onDeadLetter?.(record);
+  }
+
+  /** A flood of dead letters waits for its checkpoints; other partitions do not wait for it. */
+  private async roomForDeadLetters(): Promise<void> {
+    const { deadLetters, clock, signal, hurry } = this.parts;
+    while (deadLetters.isFull && !signal.aborted) {
+      hurry();
+      await clock.sleep(FULL_WAIT_MS, signal);
+    }
   }
 
   private primaryNowUs(): bigint {

@@ -68,7 +68,7 @@ export class SweepSchedule {
     return pairs
       .filter((pair) => {
         const proof = proofs.get(pair.id);
-        const owed = proof.provenSinceUs === null || proof.sweepOwedSinceUs !== null;
+        const owed = proof.provenSinceUs === null || proofs.owesSweep(pair.id);
         const tried = this.triedAtMs.get(pair.id);
         if (owed && (tried === undefined || nowMs - tried >= RETRY_MS)) return this.ready(pair);
         const regular = everyMs !== null && nowMs - Math.max(proof.lastSweepEndedMs ?? 0, tried ?? 0) >= everyMs;

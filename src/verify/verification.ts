@@ -1,4 +1,5 @@
 import type { ClockSkew } from '../domain/clock-skew.ts';
+import { undecodedRecords, type DeadLetterPlace } from '../domain/dead-letter.ts';
 import type { Drift } from '../domain/drift.ts';
 import { evaluateGate } from '../domain/gate-policy.ts';
 import type { GateEvidence, GatePolicy, GateReport, Phase } from '../domain/gate.ts';
@@ -84,6 +85,7 @@ export class Verification {
       unverifiable,
       drift: book.openByKind(pair.id),
       deadLetters: proof.deadLetters,
+      missingEvidence: proof.deadLetters === 0 ? null : undecodedRecords(proof.deadLetters, proof.oldestDeadLetter),
       lastCleanSweepMs: proof.lastCleanSweepMs,
       lastSweepEndedMs: proof.lastSweepEndedMs,
       sweep,
@@ -186,8 +188,8 @@ export class Verification {
   }
 
   /** Somebody discharged a dead letter of this table, recorded at `atMs`: it keeps the gate from passing no more. */
-  deadLetterDischarged(table: string, atMs: number): void {
-    this.parts.proofs.deadLetterDischarged(table, atMs);
+  deadLetterDischarged(table: string, atMs: number, place: DeadLetterPlace): void {
+    this.parts.proofs.deadLetterDischarged(table, atMs, place);
   }
 
   private tableEvidence(pair: Pair, proof: TableProof): GateEvidence['tables'][number] {
@@ -202,6 +204,7 @@ export class Verification {
       lastCleanSweepMs: proof.lastCleanSweepMs,
       lastSweepEndedMs: proof.lastSweepEndedMs,
       deadLetters: proof.deadLetters,
+      oldestDeadLetter: proof.oldestDeadLetter,
       unverifiable,
     };
   }

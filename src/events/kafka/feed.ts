@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { KafkaMessage } from 'kafkajs';
 import type { SourceBatch, SourceRecord, StreamPartition } from '../../domain/change.ts';
 import type { KafkaRecord } from '../debezium/decoder.ts';
+import { rawRecord } from './raw-record.ts';
 
 /** Records in one batch: enough to make a batch's own cost small, few enough to decode in some tens of milliseconds. */
 export const MAX_BATCH_RECORDS = 2_000;
@@ -129,7 +130,7 @@ export class PartitionFeed {
       const isEnd = last === undefined || from >= messages.length;
       await deliver({
         partition,
-        records: chunk.map(decode),
+        records: chunk.map((record) => withRecord(decode(record), record)),
         nextOffset: String(isEnd ? nextOffset : BigInt(last.offset) + 1n),
         endOffset,
         completeThroughLsn: null,
@@ -138,7 +139,13 @@ export class PartitionFeed {
   }
 }
 
-function recordOf(partition: StreamPartition, message: KafkaMessage): KafkaRecord {
+/** What could not be decoded is told with all of its record. */
+function withRecord(decoded: SourceRecord, record: KafkaRecord): SourceRecord {
+  return decoded.type === 'undecodable' ? { ...decoded, record: rawRecord(record) } : decoded;
+}
+
+/** A message of kafkajs with its place. */
+export function recordOf(partition: StreamPartition, message: KafkaMessage): KafkaRecord {
   return {
     topic: partition.topic,
     partition: partition.partition,

@@ -6,7 +6,7 @@ import { migrateState } from '../../../src/state/migrate.ts';
 import { PostgresStateStore } from '../../../src/state/store.ts';
 import { freePort } from '../../stack/ports.ts';
 import { type PostgresPair, startPostgresPair } from '../../stack/postgres-server.ts';
-import { emptyCheckpoint } from '../state/samples.ts';
+import { KEPT, emptyCheckpoint } from '../state/samples.ts';
 import { endCommands, lockstep, startLockstep } from './command.ts';
 
 const EVENTUALLY = { timeout: 90_000, interval: 200 };
@@ -33,6 +33,7 @@ beforeAll(async () => {
     message: 'amount is not a number',
     rawKey: null,
     rawValue: Buffer.from('secret'),
+    ...KEPT,
     atMs: Number(offset),
   });
   await store.write(emptyCheckpoint({ deadLetters: [letter('1'), letter('2')] }));

@@ -8,6 +8,9 @@ export function emptyCheckpoint(part: Partial<Checkpoint> = {}): Checkpoint {
   return { partitions: [], checks: [], settledChecks: [], drift: [], deadLetters: [], tables: [], ...part };
 }
 
+/** A dead letter's record, whole and without headers. */
+export const KEPT = { rawHeaders: [], timestampMs: null, rawWhole: true, gapUs: 5_000n } as const;
+
 export function check(id: number, part: Partial<StoredCheck> = {}): StoredCheck {
   return {
     table: 'public.orders',
@@ -31,6 +34,7 @@ export function check(id: number, part: Partial<StoredCheck> = {}): StoredCheck 
       },
     ],
     attempts: id % 7,
+    holdsUs: null,
     ...part,
   };
 }

@@ -13,6 +13,7 @@ checks.origin text NOT NULL
 checks.first_seen_ms bigint NOT NULL
 checks.versions jsonb NOT NULL
 checks.attempts integer NOT NULL
+checks.holds_us bigint
 checks: CHECK ((origin = ANY (ARRAY['stream'::text, 'sweep'::text, 'api'::text])))
 checks: PRIMARY KEY (migration, table_name, key_hash)
 dead_letters.migration text NOT NULL
@@ -28,8 +29,18 @@ dead_letters.raw_key bytea
 dead_letters.raw_value bytea
 dead_letters.at_ms bigint NOT NULL
 dead_letters.discharged_ms bigint
+dead_letters.raw_headers bytea
+dead_letters.timestamp_ms bigint
+dead_letters.raw_whole boolean NOT NULL DEFAULT false
+dead_letters.gap_us bigint
+dead_letters.attempts integer NOT NULL DEFAULT 0
+dead_letters.last_attempt_ms bigint
+dead_letters.discharged_by text
+dead_letters: CHECK ((discharged_by = ANY (ARRAY['operator'::text, 'sweep'::text, 'retry'::text])))
 dead_letters: PRIMARY KEY (migration, topic, partition, record_offset)
+CREATE INDEX dead_letters_gaps ON lockstep.dead_letters USING btree (migration, table_name) WHERE (gap_us IS NOT NULL)
 CREATE INDEX dead_letters_newest ON lockstep.dead_letters USING btree (migration, at_ms DESC, topic DESC, partition DESC, record_offset DESC)
+CREATE INDEX dead_letters_open ON lockstep.dead_letters USING btree (migration, at_ms DESC, topic DESC, partition DESC, record_offset DESC) WHERE (discharged_ms IS NULL)
 drift.migration text NOT NULL
 drift.id text NOT NULL COLLATE "C"
 drift.table_name text NOT NULL

@@ -5,7 +5,7 @@ import { migrateState } from '../../../src/state/migrate.ts';
 import { PostgresStateStore } from '../../../src/state/store.ts';
 import { startPostgres } from '../../stack/postgres-server.ts';
 import type { OnePostgres } from '../../stack/postgres-server.ts';
-import { MAX_INT64, MIN_INT64, check, drift, driftWrite, emptyCheckpoint, sweep } from './samples.ts';
+import { KEPT, MAX_INT64, MIN_INT64, check, drift, driftWrite, emptyCheckpoint, sweep } from './samples.ts';
 
 let server: OnePostgres;
 let stores: PostgresStateStore[] = [];
@@ -32,7 +32,7 @@ beforeEach(() => {
 describe('checkpoints', () => {
   test('what is written is restored, extremes and nulls included', async () => {
     const store = open();
-    expect(await store.restore()).toEqual({ partitions: [], checks: [], tables: [], drift: [], deadLetters: new Map() });
+    expect(await store.restore()).toEqual({ partitions: [], checks: [], tables: [], drift: [], deadLetters: { byTable: new Map(), keptBytes: 0 }, gapEnds: [] });
     const partitions = [
       { topic: 'a', partition: 0, nextOffset: '9223372036854775807', watermarkUs: MAX_INT64, snapshotInProgress: true },
       { topic: 'b', partition: 12, nextOffset: '0', watermarkUs: null, snapshotInProgress: false },
@@ -59,7 +59,7 @@ describe('checkpoints', () => {
         newRows: null,
       },
     ];
-    const checks = [check(1), check(2, { versions: [], origin: 'sweep' }), check(3, { key: ['\u0000\u0001\u0002', 'ü\ud83d\ude00'] })];
+    const checks = [check(1), check(2, { versions: [], origin: 'sweep', holdsUs: MIN_INT64 }), check(3, { key: ['\u0000\u0001\u0002', 'ü\ud83d\ude00'] })];
     const open1 = drift('d1');
     const ignored = drift('d2', { status: 'ignored', cause: null, position: null, old: null, new: null, oldHash: null, columns: [] });
     const resolved = drift('d3', { status: 'resolved', resolvedAtMs: 1_700_000_003_000 });
@@ -70,6 +70,7 @@ describe('checkpoints', () => {
       message: 'byte 3\u0000',
       rawKey: null,
       rawValue: Buffer.from([0, 255, 92]),
+      ...KEPT,
       atMs: 5,
     });
     await store.write(
@@ -89,10 +90,15 @@ describe('checkpoints', () => {
       { drift: open1, keyValues: ['1'] },
       { drift: ignored, keyValues: ['2'] },
     ]);
-    expect(restored.deadLetters).toEqual(new Map([['public.a', 2]]));
+    expect(restored.deadLetters).toEqual({
+      byTable: new Map([['public.a', { open: 2, oldest: { topic: 't', partition: 1, offset: '1' }, gaps: 2, newestGapUs: 5_000n }]]),
+      keptBytes: 9,
+    });
+    expect(restored.gapEnds).toEqual([{ table: 'public.a', position: { topic: 't', partition: 1, offset: '18446744073709551615' }, atUs: 5_000n }]);
     const letters = await store.listDeadLetters({ table: 'public.a' }, null, 1);
-    const { rawKey: _key, rawValue, ...shown } = letter('18446744073709551615', 'public.a');
-    expect(letters.items[0]).toEqual({ ...shown, message: 'byte 3\u2400', dischargedAtMs: null });
+    const { table, position, reason, rawValue, atMs } = letter('18446744073709551615', 'public.a');
+    const untouched = { dischargedAtMs: null, dischargedBy: null, attempts: 0, lastAttemptAtMs: null };
+    expect(letters.items[0]).toEqual({ table, position, reason, atMs, message: 'byte 3\u2400', ...untouched });
     const kept = await server.server.query<{ raw_key: Buffer | null; raw_value: Buffer }>(
       `SELECT raw_key, raw_value FROM lockstep.dead_letters WHERE migration = 'm${migration}' AND record_offset = 18446744073709551615`,
       'state',
@@ -114,6 +120,7 @@ describe('checkpoints', () => {
       message: 'x',
       rawKey: null,
       rawValue: null,
+      ...KEPT,
       atMs: Number(offset),
     });
     const dead = emptyCheckpoint({ deadLetters: [letter('1', 'public.a'), letter('2', 'public.a'), letter('3', null)] });
@@ -131,7 +138,10 @@ describe('checkpoints', () => {
     expect(await store.dischargeDeadLetter(place('1'), 99)).toMatchObject({ letter: { dischargedAtMs: 3 }, changed: false });
     expect(await store.dischargeDeadLetter(place('3'), 99)).toMatchObject({ letter: { table: null }, changed: true });
     expect((await store.listDeadLetters({}, null, 10)).items).toEqual([]);
-    expect((await open().restore()).deadLetters).toEqual(new Map());
+    expect((await open().restore()).deadLetters).toEqual({
+      byTable: new Map([['public.a', { open: 0, oldest: null, gaps: 2, newestGapUs: 5_000n }]]),
+      keptBytes: 0,
+    });
     await expect(store.dischargeDeadLetter(place('1'), 99)).rejects.toMatchObject({ code: 'fenced' });
   });
 
@@ -173,12 +183,13 @@ describe('checkpoints', () => {
       message: '',
       rawKey: null,
       rawValue: Buffer.alloc(3_000_000, offset),
+      ...KEPT,
       atMs: 5,
     }));
     await store.write(emptyCheckpoint({ drift: drifts, deadLetters: letters }));
     const restored = await store.restore();
     expect(restored.drift.length).toBe(9);
-    expect(restored.deadLetters.get('public.a')).toBe(9);
+    expect(restored.deadLetters.byTable.get('public.a')?.open).toBe(9);
   });
 
   test('long keys are stored', async () => {

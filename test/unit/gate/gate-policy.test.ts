@@ -16,6 +16,7 @@ function table(change: Partial<GateTableEvidence> = {}): GateTableEvidence {
     lastCleanSweepMs: NOW - 3_600_000,
     lastSweepEndedMs: NOW - 3_600_000,
     deadLetters: 0,
+    oldestDeadLetter: null,
     unverifiable: 0,
     ...change,
   };
@@ -113,6 +114,7 @@ const anyTable: fc.Arbitrary<GateTableEvidence> = fc.record({
   lastCleanSweepMs: times,
   lastSweepEndedMs: times,
   deadLetters: fc.oneof(fc.constant(0), counts),
+  oldestDeadLetter: fc.constantFrom(null, { topic: 't', partition: 0, offset: '7' }),
   unverifiable: fc.oneof(fc.constant(0), counts),
 });
 const goodTable: fc.Arbitrary<GateTableEvidence> = fc

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LockstepError } from '../../../src/domain/errors.ts';
 import { NOW_MS, tableStatus } from '../metrics/summary.ts';
 import { Client } from './client.ts';
+import type { RetryOutcome } from '../../../src/http/ports.ts';
 import { deadLetter, drift, sweep } from './view.ts';
 
 const NDJSON = { accept: 'application/x-ndjson' };
@@ -40,7 +41,9 @@ describe('OpenAPI', () => {
       'GET /v1/tables',
       'GET /v1/tables/{old}',
       'POST /v1/checks',
+      'POST /v1/dead-letters/retry',
       'POST /v1/dead-letters/{id}/discharge',
+      'POST /v1/dead-letters/{id}/retry',
       'POST /v1/drift/{id}/ignore',
       'POST /v1/drift/{id}/recheck',
       'POST /v1/sweeps',
@@ -258,7 +261,10 @@ describe('dead letters', () => {
           reason: 'not_json',
           message: 'the value is not JSON',
           at: new Date(NOW_MS - 5_000).toISOString(),
+          attempts: 0,
+          last_attempt_at: null,
           discharged_at: null,
+          discharged_by: null,
         },
       ],
       next_cursor: '1',
@@ -282,6 +288,41 @@ describe('dead letters', () => {
     expect((await client.post('/v1/dead-letters/t:0:1/discharge', { reason: 'x' })).json()).toMatchObject({ status: 404, code: 'unknown_dead_letter' });
     for (const body of [undefined, {}, { reason: '' }, { reason: 'x', more: 1 }]) {
       expect((await client.post(`/v1/dead-letters/${id}/discharge`, body)).statusCode, JSON.stringify(body)).toBe(400);
+    }
+  });
+
+  it('retries one, and audits it', async () => {
+    const response = await client.post(`/v1/dead-letters/${id}/retry`);
+    expect(response.statusCode).toBe(200);
+    expect(response.json()).toMatchObject({ id, discharged_by: 'retry', discharged_at: new Date(NOW_MS).toISOString() });
+    expect(client.view.audited).toMatchObject([{ action: 'dead_letter.retry', target: id, reason: null }]);
+    expect((await client.post('/v1/dead-letters/t:0:1/retry')).json()).toMatchObject({ status: 404, code: 'unknown_dead_letter' });
+  });
+
+  it.each<[RetryOutcome, number, string]>([
+    [{ kind: 'undecodable', reason: 'not_json', message: 'it ends at byte 3' }, 422, 'still_undecodable'],
+    [{ kind: 'gone', message: 'the topic holds it no more' }, 409, 'record_gone'],
+    [{ kind: 'not_retryable', message: 'sweep the table' }, 409, 'not_retryable'],
+    [{ kind: 'already_discharged' }, 409, 'already_discharged'],
+    [{ kind: 'under_way' }, 409, 'retry_under_way'],
+  ])('says why a retry came to nothing: %o', async (outcome, status, code) => {
+    client.view.retryOutcome = outcome;
+    const problem = (await client.post(`/v1/dead-letters/${id}/retry`)).json<{ detail: string }>();
+    expect(problem).toMatchObject({ status, code });
+    if ('message' in outcome) expect(problem.detail).toContain(outcome.message);
+  });
+
+  it('retries several, all or a selection, and counts what came of them', async () => {
+    const counts = { retried: 3, undecodable: 2, gone: 1, not_retryable: 0, more: true };
+    expect((await client.post('/v1/dead-letters/retry')).json()).toEqual(counts);
+    expect((await client.post('/v1/dead-letters/retry', { table: 'public.payments', topic: 't', reason: 'not_json', limit: 7 })).json()).toEqual(counts);
+    expect(client.view.selections).toEqual([{ limit: 50 }, { table: 'public.payments', topic: 't', reason: 'not_json', limit: 7 }]);
+    expect(client.view.audited.map(({ action, target }) => [action, target])).toEqual([
+      ['dead_letter.retry', '{"limit":50}'],
+      ['dead_letter.retry', '{"table":"public.payments","topic":"t","reason":"not_json","limit":7}'],
+    ]);
+    for (const body of [{ limit: 0 }, { limit: 501 }, { offset: '1' }, { table: '' }]) {
+      expect((await client.post('/v1/dead-letters/retry', body)).statusCode, JSON.stringify(body)).toBe(400);
     }
   });
 });

@@ -4,7 +4,7 @@ import type { Drift } from '../../../src/domain/drift.ts';
 import type { Phase } from '../../../src/domain/gate.ts';
 import { LockstepError } from '../../../src/domain/errors.ts';
 import type { Sweep } from '../../../src/domain/status.ts';
-import type { AuditEntry, DriftFilter, Page, RequestedKey, ServiceView } from '../../../src/http/ports.ts';
+import type { AuditEntry, DeadLetterSelection, DriftFilter, Page, RequestedKey, RetryOutcome, ServiceView } from '../../../src/http/ports.ts';
 import { NOW_MS, summary, tableStatus } from '../metrics/summary.ts';
 
 export function drift(id: string, change: Partial<Drift> = {}): Drift {
@@ -45,6 +45,9 @@ export function deadLetter(offset: string, change: Partial<DeadLetter> = {}): De
     message: 'the value is not JSON',
     atMs: NOW_MS - 5_000,
     dischargedAtMs: null,
+    dischargedBy: null,
+    attempts: 0,
+    lastAttemptAtMs: null,
     ...change,
   };
 }
@@ -57,6 +60,9 @@ export class MemoryView implements ServiceView {
   tables = [tableStatus(), tableStatus({ table: 'public.orders', sweep: null })];
   audited: AuditEntry[] = [];
   filters: DriftFilter[] = [];
+  /** What a retry comes to; null: it goes well. */
+  retryOutcome: RetryOutcome | null = null;
+  selections: (DeadLetterSelection & { limit: number })[] = [];
   checked: { table: string; keys: readonly RequestedKey[] }[] = [];
   ready = true;
   /** What the next call throws. */
@@ -107,9 +113,24 @@ export class MemoryView implements ServiceView {
     const index = this.deadLetters.findIndex((one) => deadLetterId(one.position) === id);
     const found = this.deadLetters[index];
     if (found === undefined) return null;
-    const discharged = { ...found, dischargedAtMs: found.dischargedAtMs ?? NOW_MS };
+    const discharged = { ...found, dischargedAtMs: found.dischargedAtMs ?? NOW_MS, dischargedBy: found.dischargedBy ?? ('operator' as const) };
     this.deadLetters[index] = discharged;
     return discharged;
+  }
+
+  async retryDeadLetter(id: string): Promise<RetryOutcome> {
+    const index = this.deadLetters.findIndex((one) => deadLetterId(one.position) === id);
+    const found = this.deadLetters[index];
+    if (found === undefined) return { kind: 'unknown' };
+    if (this.retryOutcome !== null) return this.retryOutcome;
+    const retried = { ...found, dischargedAtMs: NOW_MS, dischargedBy: 'retry' as const };
+    this.deadLetters[index] = retried;
+    return { kind: 'retried', letter: retried };
+  }
+
+  async retryDeadLetters(selection: DeadLetterSelection, limit: number) {
+    this.selections.push({ ...selection, limit });
+    return { retried: 3, undecodable: 2, gone: 1, notRetryable: 0, isCut: true };
   }
 
   async checkRows(table: string, keys: readonly RequestedKey[]) {

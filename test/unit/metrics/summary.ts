@@ -19,6 +19,7 @@ export function tableStatus(change: Partial<TableStatus> = {}): TableStatus {
     unverifiable: 0,
     drift: { missing: 1, extra: 0, different: 2, stale: 0, stream_gap: 0 },
     deadLetters: 0,
+    missingEvidence: null,
     lastCleanSweepMs: NOW_MS - 3_600_000,
     lastSweepEndedMs: NOW_MS - 3_600_000,
     sweep: {

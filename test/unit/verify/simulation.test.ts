@@ -150,3 +150,47 @@ describe('one fault', { timeout: LIMIT_MS }, () => {
     });
   });
 });
+
+describe('records that cannot be decoded when they come', { timeout: LIMIT_MS }, () => {
+  it.each<[string, Omit<WorldOptions, 'seed'>, boolean]>([
+    ['and are retried', { sinkPauseMs: 3_000, sweepsOnce: true }, false],
+    ['and are retried, the sink not known', { sinkKnown: false, sweepsOnce: true }, false],
+    ['and are retried while sweeps go on', { sinkPauseMs: 2_000 }, false],
+    ['and are retried across deaths of Lockstep', { sinkPauseMs: 2_000, sweepsOnce: true }, true],
+  ])('%s: nothing is said to drift, all settles', async (_name, options, dying) => {
+    await histories({ ...options, undecodable: 0.1 }, async (world) => {
+      await world.start();
+      void world.load(LOAD_MS);
+      void world.retry();
+      for (let death = 0; dying && death < 3; death++) {
+        await world.clock.pass(world.random.between(200, 2_500), () => world.look());
+        world.kill();
+        await world.clock.pass(world.random.between(0, 1_500));
+        await world.start();
+      }
+      await world.clock.pass(LOAD_MS, () => world.look());
+      await settle(world);
+      expect(world.metrics.confirmed).toEqual([]);
+      await world.clock.pass(3_000, () => world.look());
+      expect([...world.state.deadLetters.values()].filter(({ discharged }) => !discharged)).toEqual([]);
+      expect(world.core?.verification.tableStatus(world.pair)).toMatchObject({ deadLetters: 0, missingEvidence: null, verifiedThroughHeldBy: null });
+    });
+  });
+
+  it('hold verified-through for as long as nobody retries them and no sweep follows', async () => {
+    await histories({ undecodable: 0.1, sweepsOnce: true }, async (world) => {
+      await world.start();
+      void world.load(LOAD_MS);
+      await world.clock.pass(LOAD_MS, () => world.look());
+      for (let death = 0; death < 2; death++) {
+        world.kill();
+        await world.start();
+        await world.clock.pass(10_000, () => world.look());
+      }
+      const status = world.core?.verification.tableStatus(world.pair);
+      expect(status?.deadLetters).toBe(world.state.deadLetters.size);
+      if (world.state.deadLetters.size > 0) expect(status?.verifiedThroughHeldBy).toMatch(/could not be decoded/);
+      expect(world.metrics.confirmed).toEqual([]);
+    });
+  });
+});

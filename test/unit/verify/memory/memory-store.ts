@@ -1,10 +1,16 @@
+import { deadLetterId, type DeadLetterPlace } from '../../../../src/domain/dead-letter.ts';
 import type { Drift } from '../../../../src/domain/drift.ts';
 import { LockstepError } from '../../../../src/domain/errors.ts';
 import { keyId, type RowKey } from '../../../../src/domain/row.ts';
 import type {
   Checkpoint,
+  DeadLetterShelf,
+  DeadLetterState,
+  DeadLetterStates,
+  KeptLetter,
   RestoredState,
   StoredCheck,
+  StoredDeadLetter,
   StoredPartition,
   StoredSweep,
   StoredTable,
@@ -18,7 +24,7 @@ export class MemoryState {
   readonly checks = new Map<string, StoredCheck>();
   readonly tables = new Map<string, StoredTable>();
   readonly drift = new Map<string, { drift: Drift; keyValues: RowKey }>();
-  readonly deadLetters = new Map<string, number>();
+  readonly deadLetters = new Map<string, StoredDeadLetter & { discharged: boolean; gap: boolean; swept: boolean }>();
   readonly driftEvents = new Set<string>();
   readonly sweeps = new Map<string, StoredSweep>();
   /** How long a write takes. */
@@ -28,7 +34,7 @@ export class MemoryState {
 }
 
 /** One process's hold of the state; a later one fences it off. */
-export class MemoryStore implements VerifyStore {
+export class MemoryStore implements VerifyStore, DeadLetterShelf {
   readonly #state: MemoryState;
   #epoch = 0;
 
@@ -44,7 +50,8 @@ export class MemoryStore implements VerifyStore {
       checks: [...state.checks.values()],
       tables: [...state.tables.values()],
       drift: [...state.drift.values()].filter(({ drift }) => drift.status !== 'resolved'),
-      deadLetters: new Map(state.deadLetters),
+      deadLetters: this.#letterStates(),
+      gapEnds: [...state.deadLetters.values()].map(({ table, position, gapUs }) => ({ table: table as string, position, atUs: gapUs })),
     });
   }
 
@@ -61,9 +68,9 @@ export class MemoryStore implements VerifyStore {
       state.drift.set(drift.id, { drift, keyValues });
       for (const event of events) state.driftEvents.add(`${drift.id} ${event.event} ${event.atMs}`);
     }
-    for (const letter of taken.deadLetters) {
-      if (letter.table !== null) state.deadLetters.set(letter.table, (state.deadLetters.get(letter.table) ?? 0) + 1);
-    }
+    for (const letter of taken.deadLetters) state.deadLetters.set(deadLetterId(letter.position), { ...letter, discharged: false, gap: true, swept: false });
+    for (const { beforeUs } of taken.covered ?? []) for (const letter of state.deadLetters.values()) if (letter.gap && letter.gapUs < beforeUs) Object.assign(letter, { gap: false, swept: true });
+    for (const { place } of taken.retried ?? []) Object.assign(state.deadLetters.get(deadLetterId(place)) as object, { discharged: true, gap: false });
     for (const table of taken.tables) state.tables.set(table.table, table);
   }
 
@@ -77,6 +84,41 @@ export class MemoryStore implements VerifyStore {
   unfinishedSweep(): Promise<StoredSweep | null> {
     const unfinished = [...this.#state.sweeps.values()].filter((sweep) => sweep.status === 'running' || sweep.status === 'settling');
     return Promise.resolve(unfinished.at(-1) ?? null);
+  }
+
+  deadLetterStates(): Promise<DeadLetterStates> {
+    return Promise.resolve(this.#letterStates());
+  }
+
+  keptLetter(place: DeadLetterPlace): Promise<KeptLetter | null> {
+    const letter = this.#state.deadLetters.get(deadLetterId(place));
+    if (letter === undefined) return Promise.resolve(null);
+    const { table, position, reason, message, atMs, discharged, gap, gapUs } = letter;
+    const settled = { dischargedAtMs: discharged ? 1 : null, dischargedBy: discharged ? ('retry' as const) : null, attempts: 0, lastAttemptAtMs: null };
+    return Promise.resolve({ letter: { table, position, reason, message, atMs, ...settled }, record: null, gapUs: gap ? gapUs : null });
+  }
+
+  lettersToRetry(_selection: unknown, limit: number): Promise<readonly DeadLetterPlace[]> {
+    const open = [...this.#state.deadLetters.values()].filter(({ discharged }) => !discharged);
+    return Promise.resolve(open.slice(0, limit).map(({ position }) => position));
+  }
+
+  noteAttempt(): Promise<null> {
+    return Promise.resolve(null);
+  }
+
+  #letterStates(): DeadLetterStates {
+    const byTable = new Map<string, DeadLetterState>();
+    for (const { table, position, discharged, gap, gapUs } of this.#state.deadLetters.values()) {
+      const state = byTable.get(table as string) ?? { open: 0, oldest: null, gaps: 0, newestGapUs: null };
+      byTable.set(table as string, {
+        open: state.open + (discharged ? 0 : 1),
+        oldest: state.oldest ?? (discharged ? null : position),
+        gaps: state.gaps + (gap ? 1 : 0),
+        newestGapUs: gap && (state.newestGapUs === null || gapUs > state.newestGapUs) ? gapUs : state.newestGapUs,
+      });
+    }
+    return { byTable, keptBytes: 0 };
   }
 
   #fence(): void {

@@ -2,8 +2,9 @@ import type { PairedDatabases } from '../../../../src/app/pairs.ts';
 import type { Pipeline } from '../../../../src/app/pipeline.ts';
 import { buildCore, type Core } from '../../../../src/app/core.ts';
 import type { Config } from '../../../../src/config/config.ts';
-import { partitionId, type RowChange, type StreamPartition } from '../../../../src/domain/change.ts';
+import { partitionId, type RowChange, type StreamPartition, type Undecodable } from '../../../../src/domain/change.ts';
 import type { ImageValue, Row } from '../../../../src/domain/row.ts';
+import { LockstepError } from '../../../../src/domain/errors.ts';
 import { MemoryDatabase } from './memory-database.ts';
 import { MemoryState, MemoryStore } from './memory-store.ts';
 import { Random } from './random.ts';
@@ -37,6 +38,10 @@ export interface WorldOptions {
   readonly repeats?: boolean;
   /** Which changes' events do not tell when they were committed. */
   readonly timeless?: 'none' | 'deletes' | 'all';
+  /** How many of the records cannot be decoded when they come. */
+  readonly undecodable?: number;
+  /** Whether no sweep follows the first. */
+  readonly sweepsOnce?: boolean;
 }
 
 const TOPIC = 'shop.public.items';
@@ -72,7 +77,7 @@ export class World {
   private verifiedUs: bigint | null = null;
 
   constructor(options: WorldOptions) {
-    this.options = { partitions: 2, sinkKnown: true, sinkPauseMs: 400, repeats: true, timeless: 'none', ...options };
+    this.options = { partitions: 2, sinkKnown: true, sinkPauseMs: 400, repeats: true, timeless: 'none', undecodable: 0, sweepsOnce: false, ...options };
     this.random = new Random(options.seed);
     const delayMs = (): number => (this.random.chance(0.2) ? this.random.between(1, 4) : 0);
     const { clock } = this;
@@ -124,6 +129,14 @@ export class World {
       slotName: 'source',
       connectorOf: () => 'shop',
       topicsOf: () => new Set([TOPIC]),
+      sharing: () => [],
+      records: {
+        decodeAgain: async ({ partition, offset }) => {
+          await clock.sleep(this.random.between(0, 50), signal);
+          const record = this.recordsOf(partition)[Number(offset)] as Record;
+          return { kind: 'record', record: this.decoded(record, partitions[partition] as StreamPartition) };
+        },
+      },
       ordered: false,
       encodingFindings: () => [],
       close: () => Promise.resolve(),
@@ -146,11 +159,13 @@ export class World {
       sweep: { chunkRows: 3, concurrency: 2, maxRowsPerSecond: null, everyMs: 5_000, strategy: 'auto' },
       gate: {},
     } as unknown as Config;
+    const store = new MemoryStore(this.state);
     const core = await buildCore({
       config,
       paired,
       pipeline,
-      store: new MemoryStore(this.state),
+      store,
+      shelf: store,
       metrics: this.metrics,
       clock,
       signal,
@@ -161,9 +176,33 @@ export class World {
       if (!signal.aborted) this.failure = error;
     };
     await clock.until((core.progress as NonNullable<Core['progress']>).measureSkew(signal));
-    for (const running of [core.rechecker, core.checkpointer, core.schedule, core.progress]) running?.run(signal).catch(failed);
+    for (const running of [core.rechecker, core.checkpointer, core.progress]) running?.run(signal).catch(failed);
+    this.sweep(core, signal).catch(failed);
     for (const partition of partitions) this.feed(core, partition, signal).catch(failed);
     return core;
+  }
+
+  private async sweep(core: Core, signal: AbortSignal): Promise<void> {
+    const schedule = core.schedule as NonNullable<Core['schedule']>;
+    if (!this.options.sweepsOnce) return schedule.run(signal);
+    const once = new AbortController();
+    const swept = (): boolean => core.verification.tableStatus(this.pair).lastSweepEndedMs !== null;
+    if (swept()) return;
+    const running = schedule.run(AbortSignal.any([signal, once.signal]));
+    while (!swept() && !signal.aborted) await this.clock.sleep(100, signal);
+    once.abort();
+    await running;
+  }
+
+  /** Somebody retries what could not be decoded, again and again. */
+  async retry(): Promise<void> {
+    const { clock, random } = this;
+    while (!this.signal.aborted) {
+      await clock.sleep(random.between(50, 3_000), this.signal);
+      await this.core?.retries?.retrySeveral({}, random.between(1, 20)).catch((error: unknown) => {
+        if (!(error instanceof LockstepError)) throw error;
+      });
+    }
   }
 
   /** Lockstep is gone at once: nothing that it has not written is kept. */
@@ -222,8 +261,11 @@ export class World {
     if (this.verifiedUs !== null && through < this.verifiedUs) throw new Error('verified-through went back');
     if (this.verifiedUs === through) return;
     this.verifiedUs = through;
+    // Nobody knows of these changes, but a sweep has found the rows equal that had come of them by then.
+    const swept = new Set([...this.state.deadLetters.values()].filter((letter) => letter.swept).map(({ position }) => this.recordsOf(position.partition)[Number(position.offset)]?.change.lsn));
     for (const change of this.log) {
       if (change.committedAtUs >= through) break;
+      if (swept.has(change.lsn)) continue;
       // A change that changes nothing is seen on the replica before it is there.
       if (change.row?.join() === change.before?.join()) continue;
       if ((this.applied.get(change.key) ?? 0n) < change.lsn && this.core.book.get(this.pair.id, change.key) === undefined) {
@@ -312,12 +354,23 @@ export class World {
       next += batch.length;
       await stream.onBatch({
         partition,
-        records: batch.map((record) => this.decoded(record, partition)),
+        records: batch.map((record) => (this.isBad(record, partition) ? this.undecoded(record, partition) : this.decoded(record, partition))),
         nextOffset: String(next),
         endOffset: String(all.length),
         completeThroughLsn: null,
       });
     }
+  }
+
+  /** Which records are bad depends on nothing but their place: a record that is read again is so again. */
+  private isBad({ offset }: Record, { partition }: StreamPartition): boolean {
+    const { undecodable, seed } = this.options;
+    return undecodable > 0 && ((offset * 7_919 + partition * 104_729 + seed * 31) % 1_000) / 1_000 < undecodable;
+  }
+
+  private undecoded({ offset }: Record, partition: StreamPartition): Undecodable {
+    const position = { ...partition, offset: String(offset), lsn: null, txId: null };
+    return { type: 'undecodable', pair: this.pair, reason: 'not_json', message: 'bad', position, rawKey: null, rawValue: null };
   }
 
   private decoded({ offset, change }: Record, partition: StreamPartition): RowChange {
