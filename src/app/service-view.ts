@@ -101,13 +101,14 @@ export class LiveService implements ServiceView {
     const { store, core, clock } = this.options;
     const place = deadLetterPlace(id);
     if (place === null) return null;
-    return await core.checkpointer.discharging(async () => {
+    const discharge = async (): Promise<DeadLetter | null> => {
       const found = await store.dischargeDeadLetter(place, clock.nowMs());
       if (found === null) return null;
       const { letter, changed } = found;
       if (changed && letter.table !== null) core.verification.deadLetterDischarged(letter.table, letter.atMs, place);
       return letter;
-    });
+    };
+    return await this.retries().meanwhile(place, () => core.checkpointer.discharging(discharge));
   }
 
   async retryDeadLetter(id: string): Promise<RetryOutcome> {

@@ -120,7 +120,7 @@ export class Checkpointer {
     const checks = pending.drainChanges();
     const drift = book.drainChanges();
     const tables = proofs.drainChanges();
-    const letters = this.retries?.drainChanges() ?? { retried: [], undo: () => undefined };
+    const letters = this.retries?.drainChanges() ?? { retried: [], done: () => undefined, undo: () => undefined };
     const waiting = this.waiting;
     this.waiting = [];
     try {
@@ -140,6 +140,7 @@ export class Checkpointer {
       this.waiting = [...waiting, ...this.waiting];
       throw error;
     }
+    letters.done();
     for (const waiter of waiting) waiter.resolve();
     if (letters.retried.length > 0 || tables.discharged.length > 0) this.isStale = true;
     const accounted = new Map(offsets.partitions.map((stored) => [partitionId(stored), stored.nextOffset]));

@@ -51,6 +51,8 @@ type Attempt = { readonly kind: 'applied'; readonly letter: DeadLetter; readonly
 export class DeadLetterRetries {
   private readonly parts: DeadLetterRetriesParts;
   private readonly underWay = new Set<string>();
+  /** Decoded, and in no checkpoint yet: the store says that they are open. */
+  private readonly unwritten = new Set<string>();
   private waiting: RetriedLetter[] = [];
 
   constructor(parts: DeadLetterRetriesParts) {
@@ -62,7 +64,7 @@ export class DeadLetterRetries {
    * Rejects with an error to retry when Kafka, a schema registry or the state store is out of reach.
    */
   async retry(place: DeadLetterPlace): Promise<RetryOutcome> {
-    return await this.alone(place, async () => {
+    return await this.alone<RetryOutcome>(place, async () => {
       const attempt = await this.attempt(place);
       if (attempt.kind !== 'applied') return attempt;
       await this.parts.checkpointer.written();
@@ -83,7 +85,7 @@ export class DeadLetterRetries {
         if (signal.aborted || clock.nowMs() >= untilMs || held.length >= UNWRITTEN_MAX) break;
         done++;
         const id = deadLetterId(place);
-        if (this.underWay.has(id)) continue;
+        if (this.isUnderWay(id)) continue;
         this.underWay.add(id);
         held.push(id);
         const { kind } = await this.attempt(place);
@@ -105,26 +107,40 @@ export class DeadLetterRetries {
   }
 
   /** Those decoded since the last call, for one checkpoint. */
-  drainChanges(): { retried: RetriedLetter[]; undo: () => void } {
+  drainChanges(): { retried: RetriedLetter[]; done: () => void; undo: () => void } {
     const retried = this.waiting;
     this.waiting = [];
     return {
       retried,
+      done: () => {
+        for (const { place } of retried) this.unwritten.delete(deadLetterId(place));
+      },
       undo: () => {
         this.waiting = [...retried, ...this.waiting];
       },
     };
   }
 
-  private async alone(place: DeadLetterPlace, work: () => Promise<RetryOutcome>): Promise<RetryOutcome> {
+  /** Does something else about a dead letter, while no retry does. Rejects with `retry_under_way`, to try again. */
+  async meanwhile<Result>(place: DeadLetterPlace, work: () => Promise<Result>): Promise<Result> {
+    const result = await this.alone(place, async () => ({ done: await work() }));
+    if ('done' in result) return result.done;
+    throw new LockstepError('retry_under_way', 'the dead letter is being retried', { retry: 'retry' });
+  }
+
+  private async alone<Result>(place: DeadLetterPlace, work: () => Promise<Result>): Promise<Result | { readonly kind: 'under_way' }> {
     const id = deadLetterId(place);
-    if (this.underWay.has(id)) return { kind: 'under_way' };
+    if (this.isUnderWay(id)) return { kind: 'under_way' };
     this.underWay.add(id);
     try {
       return await work();
     } finally {
       this.underWay.delete(id);
     }
+  }
+
+  private isUnderWay(id: string): boolean {
+    return this.underWay.has(id) || this.unwritten.has(id);
   }
 
   private async attempt(place: DeadLetterPlace): Promise<Attempt> {
@@ -154,6 +170,7 @@ export class DeadLetterRetries {
       if (letter.dischargedAtMs === null) this.parts.proofs.deadLetterDischarged(letter.table, letter.atMs, place);
     }
     this.waiting.push({ place, atMs });
+    this.unwritten.add(deadLetterId(place));
     return { kind: 'applied', letter, atMs };
   }
 

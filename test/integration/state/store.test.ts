@@ -145,6 +145,59 @@ describe('checkpoints', () => {
     await expect(store.dischargeDeadLetter(place('1'), 99)).rejects.toMatchObject({ code: 'fenced' });
   });
 
+  test('a dead letter is kept whole for a retry, counted, closed by it, and open again when its place is taken anew', async () => {
+    const store = open();
+    await store.restore();
+    const place = (offset: string) => ({ topic: 'shop.t', partition: 2, offset });
+    const letter = (offset: string, part: object = {}) => ({
+      table: 'public.a',
+      position: { ...place(offset), lsn: null, txId: null },
+      reason: 'not_json',
+      message: 'x',
+      rawKey: Buffer.from('key'),
+      rawValue: Buffer.from([0, 255]),
+      rawHeaders: [['h\u0000', Buffer.from([7])], ['h\u0000', null]] as const,
+      timestampMs: 1_700_000_000_123,
+      rawWhole: true,
+      gapUs: 1_000n + BigInt(offset),
+      atMs: Number(offset),
+      ...part,
+    });
+    const last = '9223372036854775807';
+    await store.write(emptyCheckpoint({ deadLetters: [letter('1'), letter('2'), letter('3', { rawWhole: false, rawHeaders: [], atMs: 3 }), letter(last, { table: 'public.b', gapUs: MAX_INT64, atMs: 4 })] }));
+    const kept = await store.keptLetter(place('1'));
+    expect(kept?.record).toEqual({ ...place('1'), key: Buffer.from('key'), value: Buffer.from([0, 255]), headers: letter('1').rawHeaders, timestampMs: 1_700_000_000_123 });
+    expect(kept).toMatchObject({ gapUs: 1_001n, letter: { attempts: 0, lastAttemptAtMs: null, dischargedBy: null } });
+    expect((await store.keptLetter(place('3')))?.record).toBeNull();
+    expect((await store.keptLetter(place(last)))?.gapUs).toBe(MAX_INT64);
+    expect(await store.keptLetter(place('9'))).toBeNull();
+    expect(await store.noteAttempt(place('1'), 'bad_value', 'column\u0000', 70.4)).toMatchObject({ reason: 'bad_value', message: 'column\u2400', attempts: 1, lastAttemptAtMs: 70 });
+    expect((await store.lettersToRetry({}, 3)).map(({ offset }) => offset)).toEqual(['2', '3', last]);
+    expect(await store.lettersToRetry({ table: 'public.a', topic: 'shop.t', reason: 'bad_value' }, 9)).toEqual([place('1')]);
+
+    await store.write(emptyCheckpoint({ retried: [{ place: place('1'), atMs: 90 }], covered: [{ table: 'public.a', beforeUs: 1_003n }] }));
+    expect(await store.keptLetter(place('1'))).toMatchObject({ record: null, gapUs: null, letter: { dischargedAtMs: 90, dischargedBy: 'retry' } });
+    expect(await store.keptLetter(place('2'))).toMatchObject({ gapUs: null, letter: { dischargedAtMs: null } });
+    expect(await store.deadLetterStates()).toEqual({
+      byTable: new Map([
+        ['public.a', { open: 2, oldest: place('2'), gaps: 1, newestGapUs: 1_003n }],
+        ['public.b', { open: 1, oldest: place(last), gaps: 1, newestGapUs: MAX_INT64 }],
+      ]),
+      keptBytes: 5 + 5 + 5 + 2 * Buffer.from(JSON.stringify([['h\u0000', 'Bw=='], ['h\u0000', null]])).length,
+    });
+    // An operator closes one without its record; a retry of it closes the gap, and leaves when it was discharged.
+    await store.dischargeDeadLetter(place('3'), 95);
+    expect(await store.keptLetter(place('3'))).toMatchObject({ gapUs: 1_003n, letter: { dischargedBy: 'operator' } });
+    await store.write(emptyCheckpoint({ retried: [{ place: place('3'), atMs: 99 }], discharged: [{ table: 'public.b', beforeMs: 100 }] }));
+    expect(await store.keptLetter(place('3'))).toMatchObject({ gapUs: null, letter: { dischargedAtMs: 95, dischargedBy: 'retry' } });
+    expect(await store.keptLetter(place(last))).toMatchObject({ record: null, gapUs: MAX_INT64, letter: { dischargedBy: 'sweep' } });
+    // The topic was made anew: another record has the place.
+    await store.write(emptyCheckpoint({ deadLetters: [letter('1', { atMs: 200, reason: 'no_key' }), letter('1', { atMs: 201, reason: 'no_key' })] }));
+    expect(await store.keptLetter(place('1'))).toMatchObject({ gapUs: 1_001n, letter: { reason: 'no_key', attempts: 0, dischargedAtMs: null, dischargedBy: null, atMs: 201 } });
+    await open().restore();
+    await expect(store.noteAttempt(place('1'), 'x', 'x', 1)).rejects.toMatchObject({ code: 'fenced' });
+  });
+
   test('settled checks go, changed ones are replaced, and other migrations are left alone', async () => {
     const [store, other] = [open(), open(`other${migration}`)];
     await store.restore();

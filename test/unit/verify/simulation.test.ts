@@ -193,4 +193,35 @@ describe('records that cannot be decoded when they come', { timeout: LIMIT_MS },
       expect(world.metrics.confirmed).toEqual([]);
     });
   });
+
+  it.each<[string, Omit<WorldOptions, 'seed'>]>([
+    ['are confirmed when they are retried', { sinkPauseMs: 300 }],
+    ['are confirmed where the sink is not known', { sinkKnown: false }],
+  ])('and that the sink lost %s, before a newer change or none', async (_name, options) => {
+    await histories({ ...options, undecodable: 0.05, sweepsOnce: true }, async (world) => {
+      const { random } = world;
+      const victim = 'k3';
+      const isRetriedFirst = random.chance(0.5);
+      world.isLostToDecoder = (change) => change.key === victim && change.row?.[1] === 'lost';
+      world.fault = (change) => (change.key === victim ? 'skip' : 'apply');
+      await world.start();
+      void world.load(LOAD_MS, new Set([victim]));
+      await world.clock.pass(random.between(500, 3_000), () => world.look());
+      world.commit([{ key: victim, row: [victim, 'lost', 'x'] }]);
+      if (isRetriedFirst) void world.retry();
+      await world.clock.pass(random.between(500, 2_000), () => world.look());
+      if (random.chance(0.3)) {
+        world.kill();
+        await world.start();
+      }
+      if (random.chance(0.5)) world.commit([{ key: victim, row: [victim, 'newer', 'x'] }]);
+      await world.clock.pass(random.between(500, 2_000), () => world.look());
+      if (!isRetriedFirst) void world.retry();
+      await world.clock.pass(LOAD_MS, () => world.look());
+      await settle(world);
+      const drift = [...(world.core?.book.all(world.pair.id) ?? [])].map((booked) => booked.drift);
+      expect(drift.map((one) => one.key['id'])).toEqual([victim]);
+      expect(['different', 'stale']).toContain(drift[0]?.kind);
+    });
+  });
 });
