@@ -1,18 +1,18 @@
 // Mixed load through a correct Debezium + JDBC sink pipeline: does Lockstep stay silent, and how far behind is verified-through?
 // npm run bench:soak [-- SECONDS [TRANSACTIONS_PER_SECOND]]
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { startLoad } from '../test/pipeline/scenario/load.ts';
 import { type Scenario, startScenario } from '../test/pipeline/scenario/scenario.ts';
+import { writeSection } from './document.ts';
 
 const [seconds = 600, transactionsPerSecond = 220] = process.argv.slice(2).map(Number);
 const SAMPLE_MS = 500;
 const PROBE_MS = 20;
 /** The probe's lag just before a sample counts as the pipeline's: it is what verified-through may wait for. */
 const PROBE_WINDOW_MS = 3_000;
-const DOCUMENT = 'docs/BENCHMARKS.md';
 
 interface Probe {
   readonly atMs: number;
@@ -101,9 +101,7 @@ try {
   const lags = probes.map((sample) => sample.lagMs);
   const row = (name: string, values: readonly number[]): string =>
     `| ${name} | ${[0.5, 0.95, 0.99, 1].map((share) => Math.round(quantile(values, share))).join(' | ')} |`;
-  const text = [
-    '## Soak: mixed load through a correct pipeline',
-    '',
+  writeSection('Soak: mixed load through a correct pipeline', [
     `\`npm run bench:soak -- ${seconds} ${transactionsPerSecond}\`: PostgreSQL → Debezium → Kafka → Debezium JDBC sink → PostgreSQL, everything with Lockstep on one machine of ${cpus().length} cores.`,
     `${load.committed()} transactions in ${elapsedS.toFixed(0)} s (${(load.committed() / elapsedS).toFixed(0)}/s): hot keys, key changes, deletes and re-inserts, several rows at once, rollbacks.`,
     '',
@@ -118,10 +116,7 @@ try {
     row('verified-through behind the lag', excess),
     '',
     `Samples where verified-through was more than the lag plus 2 s behind: ${excess.filter((value) => value > 2000).length} of ${excess.length}.`,
-    '',
-  ].join('\n');
-  writeFileSync(DOCUMENT, `# Benchmarks\n\nEach section names the command that reproduces it.\n\n${text}`);
-  console.log(text);
+  ]);
 } finally {
   await run.stop();
 }

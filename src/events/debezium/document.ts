@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { LockstepError } from '../../domain/errors.ts';
+import { isJsonObject } from '../../domain/json.ts';
 import type { ExactJson } from '../../domain/json.ts';
 import { JsonScanner } from './json.ts';
 
@@ -21,6 +22,8 @@ export interface OpenDocument<Schema> {
 interface KnownPrefix<Schema> {
   /** The document's bytes up to the payload. */
   readonly bytes: Buffer;
+  /** The same in characters. */
+  readonly characters: number;
   readonly schema: Schema | null;
 }
 
@@ -39,49 +42,50 @@ export class DocumentReader<Schema> {
 
   /** Throws `not_json`, or what parsing the schema throws. */
   open(topic: string, bytes: Buffer): OpenDocument<Schema> {
-    if (!isUtf8(bytes)) throw new LockstepError('not_json', 'not JSON: the bytes are not UTF-8');
     const known = this.#prefixes.get(topic);
     if (known !== undefined) {
-      for (const prefix of known) {
-        const { length } = prefix.bytes;
-        if (bytes.length > length && prefix.bytes.compare(bytes, 0, length) === 0) {
-          return wrapped(new JsonScanner(bytes.toString('utf8', length)), prefix.schema);
-        }
+      for (const { bytes: prefix, characters, schema } of known) {
+        const { length } = prefix;
+        if (bytes.length <= length || prefix.compare(bytes, 0, length) !== 0) continue;
+        return wrapped(new JsonScanner(textOf(bytes.subarray(length), characters), 0, characters), schema);
       }
     }
-    const text = bytes.toString('utf8');
-    return this.#openWrapped(topic, text) ?? bare(text);
+    const text = textOf(bytes, 0);
+    return this.#openWrapped(topic, text) ?? this.#openReversed(text) ?? bare(text);
   }
 
+  /** `{"schema":{…},"payload":…}`, as JsonConverter writes it. */
   #openWrapped(topic: string, text: string): OpenDocument<Schema> | null {
+    const scanner = new JsonScanner(text);
+    if (!scanner.enterField('schema') || scanner.peek() !== '{') return null;
+    const schema = scanner.value();
+    if (!scanner.nextField('payload')) return null;
+    const parsed = this.#parseSchema(schema);
+    this.#remember(topic, { bytes: Buffer.from(text.slice(0, scanner.at), 'utf8'), characters: scanner.at, schema: parsed });
+    return wrapped(scanner, parsed);
+  }
+
+  /** The two parts in the other order, or without a schema in its place. A row may have columns of these names. */
+  #openReversed(text: string): OpenDocument<Schema> | null {
     if (!/^\s*\{\s*"(?:schema|payload)"/.test(text)) return null;
     const scanner = new JsonScanner(text);
+    const names: string[] = [];
     let schema: ExactJson | undefined;
     let payloadAt = -1;
-    let schemaFirst = false;
-    let others = false;
     scanner.fields((name) => {
+      names.push(name);
       if (name === 'schema') {
         schema = scanner.value();
-      } else if (name === 'payload') {
-        scanner.peek();
-        payloadAt = scanner.at;
-        schemaFirst = schema !== undefined;
-        scanner.skip();
-      } else {
-        others = true;
-        scanner.skip();
+        return;
       }
+      scanner.peek();
+      if (name === 'payload') payloadAt = scanner.at;
+      scanner.skip();
     });
     scanner.end();
-    // A row may have columns of these names: a schema is an object or null.
-    if (others || payloadAt < 0 || schema === undefined || typeof schema !== 'object') return null;
+    if (names.length !== 2 || payloadAt < 0 || !(schema === null || isJsonObject(schema))) return null;
     const parsed = schema === null ? null : this.#parseSchema(schema);
-    if (!schemaFirst) {
-      return { schema: parsed, cursor: new JsonScanner(text, payloadAt), finish: () => undefined };
-    }
-    this.#remember(topic, { bytes: Buffer.from(text.slice(0, payloadAt), 'utf8'), schema: parsed });
-    return wrapped(new JsonScanner(text, payloadAt), parsed);
+    return { schema: parsed, cursor: new JsonScanner(text, payloadAt), finish: () => undefined };
   }
 
   #remember(topic: string, prefix: KnownPrefix<Schema>): void {
@@ -91,6 +95,16 @@ export class DocumentReader<Schema> {
     if (this.#prefixes.size >= MAX_TOPICS) this.#prefixes.clear();
     this.#prefixes.set(topic, known);
   }
+}
+
+/** @param before characters that stand before these bytes */
+function textOf(bytes: Buffer, before: number): string {
+  const text = bytes.toString('utf8');
+  // Only where a replacement stands can the bytes have been wrong.
+  if (text.includes('\uFFFD') && !isUtf8(bytes)) {
+    throw new LockstepError('not_json', `not JSON: the bytes are not UTF-8 (after character ${before + text.indexOf('\uFFFD')})`);
+  }
+  return text;
 }
 
 function wrapped<Schema>(scanner: JsonScanner, schema: Schema | null): OpenDocument<Schema> {
@@ -114,4 +128,3 @@ function bare<Schema>(text: string): OpenDocument<Schema> {
     },
   };
 }
-

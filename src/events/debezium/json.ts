@@ -35,14 +35,17 @@ export class JsonScanner implements PayloadCursor {
   /** The next character to read. */
   at: number;
   #depth = 0;
+  readonly #before: number;
 
-  constructor(text: string, at = 0) {
+  /** @param before characters of the document that stand before `text`, for errors */
+  constructor(text: string, at = 0, before = 0) {
     this.text = text;
     this.at = at;
+    this.#before = before;
   }
 
   fork(): JsonScanner {
-    return new JsonScanner(this.text, this.at);
+    return new JsonScanner(this.text, this.at, this.#before);
   }
 
   /** The first character of the next value, without consuming it; `''` at the end. */
@@ -55,6 +58,31 @@ export class JsonScanner implements PayloadCursor {
   end(): void {
     this.#next();
     if (this.at < this.text.length) this.#fail();
+  }
+
+  /** Enters an object whose first field is `name`, up to its value; whether it is one. */
+  enterField(name: string): boolean {
+    return this.#follows('{') && this.#follows('"') && this.#field(name);
+  }
+
+  /** Goes on to the value of the next field of an object entered by hand, if that is `name`; whether it is. */
+  nextField(name: string): boolean {
+    return this.#follows(',') && this.#follows('"') && this.#field(name);
+  }
+
+  #field(name: string): boolean {
+    if (!this.text.startsWith(`${name}"`, this.at)) return false;
+    this.at += name.length + 1;
+    if (!this.#follows(':')) return false;
+    this.#next();
+    return true;
+  }
+
+  #follows(character: string): boolean {
+    this.#next();
+    if (this.text.charAt(this.at) !== character) return false;
+    this.at++;
+    return true;
   }
 
   /** Consumes the brace that closes an object entered by hand. */
@@ -271,7 +299,7 @@ export class JsonScanner implements PayloadCursor {
   }
 
   #fail(what = this.at < this.text.length ? 'an unexpected character' : 'an unexpected end'): never {
-    throw new LockstepError('not_json', `not JSON: ${what} at character ${this.at}`);
+    throw new LockstepError('not_json', `not JSON: ${what} at character ${this.#before + this.at}`);
   }
 }
 
