@@ -81,7 +81,8 @@ const registry = {
   },
 };
 
-const { h64 } = await createXxhash();
+const xxhash = await createXxhash();
+const hasher = (encoded: string): bigint => xxhash.h64(encoded);
 
 function decoding(name: string, prefix: string, table: string, messages: readonly KafkaRecord[]): Case {
   const decoder = new DebeziumDecoder({ pairs: [pairOf(table, prefix)], replicaIdentity: new Map(), registry });
@@ -91,7 +92,7 @@ function decoding(name: string, prefix: string, table: string, messages: readonl
     run: (record) => {
       const change = decoder.decode(record);
       if (change.type === 'undecodable') throw new Error(`${record.topic}@${record.offset}: ${change.message}`);
-      return change.type === 'row' ? hashImage(h64, change.image) : null;
+      return change.type === 'row' ? hashImage(hasher, change.image) : null;
     },
   };
 }

@@ -15,11 +15,10 @@ import { integerOf } from './source-block.ts';
 import { LastDeletes, Shapes } from './tombstones.ts';
 import type { NoChange, Position, RowChange, SourceRecord } from '../../domain/change.ts';
 import { LockstepError } from '../../domain/errors.ts';
-import { columnOn, qualifiedName, tableOn } from '../../domain/pair.ts';
+import { qualifiedName, tableOn } from '../../domain/pair.ts';
 import type { Pair, Side, TableDescription } from '../../domain/pair.ts';
 import { keyOf } from '../../domain/row.ts';
 import type { ImageValue, RowImage, RowKey } from '../../domain/row.ts';
-import { valuesOf } from '../../domain/values/column-values.ts';
 import { Loss } from '../../domain/values/loss.ts';
 
 export type { KafkaRecord } from './records.ts';
@@ -272,27 +271,30 @@ export class DebeziumDecoder {
   }
 
   #image(route: Route, raw: RawRow, schema: StructSchema | null, leavesOut: boolean): RowImage {
-    return route.pair.columns.map((_, index) => {
+    const image: ImageValue[] = [];
+    for (let index = 0; index < route.values.length; index++) {
       const value = raw[index];
       route.findings.column(index, value !== undefined);
-      if (leavesOut && value !== null && value !== undefined && this.#placeholder.matches(value)) return undefined;
-      return this.#value(route, index, value, schema);
-    });
+      const isLeftOut = leavesOut && value !== null && value !== undefined && this.#placeholder.matches(value);
+      image.push(isLeftOut ? undefined : this.#value(route, index, value, schema));
+    }
+    return image;
   }
 
   #value(route: Route, index: number, raw: RawRow[number], schema: StructSchema | null): ImageValue {
     if (raw === null || raw === undefined) return raw;
-    const column = route.pair.columns[index];
-    if (column === undefined) return undefined;
-    const { name, type } = columnOn(column, route.side);
+    const values = route.values[index];
+    if (values === undefined) return undefined;
+    const name = route.names[index] as string;
     try {
-      const value = valuesOf(column, route.side).fromDebezium(raw, schema?.get(name) ?? null);
+      const value = values.fromDebezium(raw, schema?.get(name) ?? null);
       if (!(value instanceof Loss)) return value;
       route.findings.loss(index, value);
       return undefined;
     } catch (error) {
       const detail = error instanceof LockstepError ? `: ${error.message}` : '';
-      throw new LockstepError('bad_value', `column ${name} (${type.formatted}) cannot be decoded${detail}`, {
+      const type = route.pair.columns[index]?.[route.side].type.formatted ?? '';
+      throw new LockstepError('bad_value', `column ${name} (${type}) cannot be decoded${detail}`, {
         cause: error,
         about: { column: name },
       });

@@ -35,6 +35,7 @@ interface KnownPrefix<Schema> {
 export class DocumentReader<Schema> {
   readonly #parseSchema: (schema: ExactJson) => Schema | null;
   readonly #prefixes = new Map<string, KnownPrefix<Schema>[]>();
+  readonly #names = new Map<string, string[]>();
 
   constructor(parseSchema: (schema: ExactJson) => Schema | null) {
     this.#parseSchema = parseSchema;
@@ -47,11 +48,11 @@ export class DocumentReader<Schema> {
       for (const { bytes: prefix, characters, schema } of known) {
         const { length } = prefix;
         if (bytes.length <= length || prefix.compare(bytes, 0, length) !== 0) continue;
-        return wrapped(new JsonScanner(textOf(bytes.subarray(length), characters), 0, characters), schema);
+        return wrapped(new JsonScanner(textOf(bytes.subarray(length), characters), 0, characters, this.#namesOf(topic)), schema);
       }
     }
     const text = textOf(bytes, 0);
-    return this.#openWrapped(topic, text) ?? this.#openReversed(text) ?? bare(text);
+    return this.#openWrapped(topic, text) ?? this.#openReversed(text) ?? bare(new JsonScanner(text, 0, 0, this.#namesOf(topic)));
   }
 
   /** `{"schema":{…},"payload":…}`, as JsonConverter writes it. */
@@ -88,6 +89,16 @@ export class DocumentReader<Schema> {
     return { schema: parsed, cursor: new JsonScanner(text, payloadAt), finish: () => undefined };
   }
 
+  #namesOf(topic: string): string[] {
+    let names = this.#names.get(topic);
+    if (names === undefined) {
+      names = [];
+      if (this.#names.size >= MAX_TOPICS) this.#names.clear();
+      this.#names.set(topic, names);
+    }
+    return names;
+  }
+
   #remember(topic: string, prefix: KnownPrefix<Schema>): void {
     const known = this.#prefixes.get(topic) ?? [];
     known.unshift(prefix);
@@ -118,8 +129,7 @@ function wrapped<Schema>(scanner: JsonScanner, schema: Schema | null): OpenDocum
   };
 }
 
-function bare<Schema>(text: string): OpenDocument<Schema> {
-  const scanner = new JsonScanner(text);
+function bare<Schema>(scanner: JsonScanner): OpenDocument<Schema> {
   return {
     schema: null,
     cursor: scanner,

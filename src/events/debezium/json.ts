@@ -6,6 +6,13 @@ import type { PayloadCursor } from './cursor.ts';
 /** Change events nest a handful of levels; more than this is not one of them and would only exhaust the stack. */
 const MAX_DEPTH = 256;
 
+/** Names remembered of one kind of document, twice PostgreSQL's most columns. */
+const MAX_NAMES = 4_000;
+const MAX_NAME_LENGTH = 256;
+/** Up to here looking at each character is cheaper than a call of JSON.parse. */
+const SHORT_STRING = 64;
+
+const SPACE = 32;
 const QUOTE = 34;
 const PLUS = 43;
 const COMMA = 44;
@@ -16,7 +23,6 @@ const NINE = 57;
 const COLON = 58;
 const UPPER_E = 69;
 const OPEN_BRACKET = 91;
-const BACKSLASH = 92;
 const CLOSE_BRACKET = 93;
 const LOWER_E = 101;
 const LOWER_F = 102;
@@ -36,16 +42,25 @@ export class JsonScanner implements PayloadCursor {
   at: number;
   #depth = 0;
   readonly #before: number;
+  /** Where the next backslash is, as far as it is known. */
+  #backslash = -1;
+  /** Names by their place among those read. */
+  readonly #names: string[];
+  #place = 0;
 
-  /** @param before characters of the document that stand before `text`, for errors */
-  constructor(text: string, at = 0, before = 0) {
+  /**
+   * @param before characters of the document that stand before `text`, for errors
+   * @param names what documents of this kind called their fields, in order; kept up to date, and only a saving
+   */
+  constructor(text: string, at = 0, before = 0, names: string[] = []) {
     this.text = text;
     this.at = at;
     this.#before = before;
+    this.#names = names;
   }
 
   fork(): JsonScanner {
-    return new JsonScanner(this.text, this.at, this.#before);
+    return new JsonScanner(this.text, this.at, this.#before, this.#names);
   }
 
   /** The first character of the next value, without consuming it; `''` at the end. */
@@ -96,7 +111,7 @@ export class JsonScanner implements PayloadCursor {
     if (this.#next() !== CLOSE_BRACE) {
       for (;;) {
         this.#next();
-        const name = this.#string();
+        const name = this.#name();
         this.#take(COLON);
         visit(name);
         if (this.#next() !== COMMA) break;
@@ -264,38 +279,60 @@ export class JsonScanner implements PayloadCursor {
     this.at = at;
   }
 
+  /** A field's name: most often the one that stood in its place before. */
+  #name(): string {
+    const { text, at } = this;
+    const place = this.#place++;
+    const expected = this.#names[place];
+    if (expected !== undefined && text.charCodeAt(at) === QUOTE) {
+      const { length } = expected;
+      let index = 0;
+      while (index < length && text.charCodeAt(at + 1 + index) === expected.charCodeAt(index)) index++;
+      if (index === length && text.charCodeAt(at + 1 + length) === QUOTE) {
+        this.at = at + length + 2;
+        return expected;
+      }
+    }
+    const name = this.#string();
+    if (place < MAX_NAMES && name.length <= MAX_NAME_LENGTH && !name.includes('"') && !name.includes('\\')) this.#names[place] = name;
+    return name;
+  }
+
   #string(): string {
     const start = this.at;
-    if (!this.#skipString()) return this.text.slice(start + 1, this.at - 1);
+    const escaped = this.#skipString();
+    if (!escaped && this.at - start < SHORT_STRING) {
+      for (let at = start + 1; at < this.at; at++) if (this.text.charCodeAt(at) < SPACE) this.#fail('a string with a control character');
+      return this.text.slice(start + 1, this.at - 1);
+    }
     try {
       return JSON.parse(this.text.slice(start, this.at)) as string;
     } catch {
       this.at = start;
-      return this.#fail('a string with a bad escape');
+      return this.#fail('a string with a bad escape or a control character');
     }
   }
 
-  /** Steps over a string; tells whether it holds escapes. */
+  /** Steps over a string, to the first quote that no backslash escapes; tells whether it holds escapes. */
   #skipString(): boolean {
     const { text } = this;
     if (text.charCodeAt(this.at) !== QUOTE) this.#fail();
-    let escaped = false;
     let at = this.at + 1;
+    let escaped = false;
     for (;;) {
-      const code = text.charCodeAt(at);
-      if (code === QUOTE) break;
-      if (code === BACKSLASH) {
-        escaped = true;
-        at += 2;
-      } else if (code >= 32) {
-        at++;
-      } else {
-        this.#fail('a string that does not end');
+      const end = text.indexOf('"', at);
+      if (end < 0) this.#fail('a string that does not end');
+      if (this.#backslash < at) {
+        const next = text.indexOf('\\', at);
+        this.#backslash = next < 0 ? Number.POSITIVE_INFINITY : next;
       }
-      if (at > text.length) this.#fail('a string that does not end');
+      if (this.#backslash > end) {
+        this.at = end + 1;
+        return escaped;
+      }
+      escaped = true;
+      at = this.#backslash + 2;
     }
-    this.at = at + 1;
-    return escaped;
   }
 
   #fail(what = this.at < this.text.length ? 'an unexpected character' : 'an unexpected end'): never {

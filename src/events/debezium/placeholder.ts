@@ -8,6 +8,8 @@ export const DEFAULT_PLACEHOLDER = '__debezium_unavailable_value';
 /** Recognises the forms that the placeholder takes in columns of different types. */
 export class Placeholder {
   readonly #texts: ReadonlySet<string>;
+  /** Of the texts: most values have another, and looking one up in a set costs reading it whole. */
+  readonly #lengths: ReadonlySet<number>;
   readonly #integers: readonly string[];
 
   constructor(text: string = DEFAULT_PLACEHOLDER) {
@@ -27,17 +29,18 @@ export class Placeholder {
       `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`,
       JSON.stringify({ [text]: text }),
     ]);
+    this.#lengths = new Set([...this.#texts].map(({ length }) => length));
     // Integer arrays carry the placeholder's bytes, one an element.
     this.#integers = [...bytes].map(String);
   }
 
   /** Whether `value` stands for one that the event does not carry. */
   matches(value: ExactJson): boolean {
-    if (typeof value === 'string') return this.#texts.has(value);
+    if (typeof value === 'string') return this.#isText(value);
     if (typeof value !== 'object' || value === null) return false;
     if (Array.isArray(value)) {
       const array = value as readonly ExactJson[];
-      if (array.length === 1) return typeof array[0] === 'string' && this.#texts.has(array[0]);
+      if (array.length === 1) return typeof array[0] === 'string' && this.#isText(array[0]);
       return (
         array.length === this.#integers.length &&
         array.every((item, index) => item instanceof JsonNumber && item.text === this.#integers[index])
@@ -45,6 +48,10 @@ export class Placeholder {
     }
     if (!isJsonObject(value)) return false;
     const names = Object.keys(value);
-    return names.length === 1 && this.#texts.has(names[0] as string);
+    return names.length === 1 && this.#isText(names[0] as string);
+  }
+
+  #isText(text: string): boolean {
+    return this.#lengths.has(text.length) && this.#texts.has(text);
   }
 }

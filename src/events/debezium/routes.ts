@@ -1,5 +1,7 @@
 import { columnOn, qualifiedName, tableOn } from '../../domain/pair.ts';
 import type { Pair, Side } from '../../domain/pair.ts';
+import { valuesOf } from '../../domain/values/column-values.ts';
+import type { ColumnValues } from '../../domain/values/column-values.ts';
 import { EncodingFindings } from './encoding-findings.ts';
 import type { EncodingFinding } from './encoding-findings.ts';
 
@@ -14,6 +16,10 @@ export interface Route {
   readonly columns: ReadonlyMap<string, number>;
   readonly keyColumns: ReadonlyMap<string, number>;
   readonly findings: EncodingFindings;
+  /** By column: how its values are read. */
+  readonly values: readonly ColumnValues[];
+  /** By column: its name on this side. */
+  readonly names: readonly string[];
 }
 
 /** A table as an event names it; unnamed parts are null. */
@@ -45,7 +51,15 @@ export class Routes {
       const place = pair.key.indexOf(index);
       if (place >= 0) keyColumns.set(name, place);
     }
-    routes.push({ pair, side, columns, keyColumns, findings: new EncodingFindings(pair, side, this.#report) });
+    routes.push({
+      pair,
+      side,
+      columns,
+      keyColumns,
+      findings: new EncodingFindings(pair, side, this.#report),
+      values: pair.columns.map((column) => valuesOf(column, side)),
+      names,
+    });
     this.#byTopic.set(topic, routes);
   }
 
