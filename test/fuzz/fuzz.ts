@@ -37,7 +37,8 @@ export interface FuzzReport {
   readonly outcomes: Readonly<Record<string, number>>;
   /** Each one a bug: a throw, an answer that changes, a value that nobody put there. */
   readonly problems: readonly string[];
-  readonly slowestMs: number;
+  readonly slowest: { readonly ms: number; readonly place: string };
+  /** Messages that took longer than SLOW_MS. */
   readonly slow: number;
 }
 
@@ -66,7 +67,7 @@ export function fuzz(options: FuzzOptions): FuzzReport {
   };
   const control = corpus.filter(({ value }) => value !== null);
   const expected = control.map((record) => shown(makeDecoder().decode(record)));
-  let slowestMs = 0;
+  let slowest: FuzzReport['slowest'] = { ms: 0, place: '' };
   let slow = 0;
   for (let done = 0; done < messages; done++) {
     const mutant = mutate(random, random.of(corpus), random.of(corpus), options.registry);
@@ -75,7 +76,7 @@ export function fuzz(options: FuzzOptions): FuzzReport {
       const startedMs = performance.now();
       const first = decoder.decode(mutant.record);
       const tookMs = performance.now() - startedMs;
-      slowestMs = Math.max(slowestMs, tookMs);
+      if (tookMs > slowest.ms) slowest = { ms: Math.round(tookMs), place: `${place}: ${first.type}` };
       if (tookMs > SLOW_MS) slow++;
       const outcome = first.type === 'undecodable' || first.type === 'none' ? `${first.type} ${first.reason}` : first.type;
       outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
@@ -97,7 +98,7 @@ export function fuzz(options: FuzzOptions): FuzzReport {
       onProgress?.(done + 1);
     }
   }
-  return { messages, outcomes, problems, slowestMs, slow };
+  return { messages, outcomes, problems, slowest, slow };
 }
 
 /** What a null value means hangs on the records before it. */
