@@ -1,3 +1,5 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs from 'kafkajs';
 import type { Admin, Message, Producer } from 'kafkajs';
@@ -12,13 +14,15 @@ import { KafkaPipelineOffsets } from '../../src/events/kafka/offsets.ts';
 import { KafkaChangeSource } from '../../src/events/kafka/source.ts';
 import type { KafkaChangeSourceOptions } from '../../src/events/kafka/source.ts';
 import { findTopics } from '../../src/events/kafka/topics.ts';
+import { RegistryClient } from '../../src/events/registry/client.ts';
+import { RegistrySchemas } from '../../src/events/registry/schemas.ts';
 import type { SourceListener } from '../../src/verify/ports.ts';
 import { fetchJars } from '../stack/jars.ts';
 import { detectJava } from '../stack/java.ts';
 import { KafkaServer } from '../stack/kafka.ts';
 import { freePorts } from '../stack/ports.ts';
 import { Workspace } from '../stack/processes.ts';
-import { makePair } from '../unit/events/debezium/support.ts';
+import { fixture, fixtureText, makePair, pairOf } from '../unit/events/debezium/support.ts';
 
 const java = detectJava();
 if (!java.ok) console.warn(`SKIPPED: consuming from Kafka cannot be tested here: ${java.reason}`);
@@ -323,6 +327,40 @@ describe.skipIf(!java.ok)('a Kafka broker', () => {
     start(pair, collector);
     await expect.poll(() => collector.records.length, ARRIVES).toBe(250);
     expect(collector.keys()).toEqual(range(0, 250).map(String));
+  });
+
+  it('waits for a registry that is down, and lets no other partition wait', async () => {
+    const { topic } = await newTopic(2);
+    const pair = { ...pairOf('customers', 'vavro'), topic: { old: topic } };
+    const captured = fixture('g-avro-apicurio-headers').filter((message) => message.topic.endsWith('.customers') && message.value !== null);
+    const messages = captured.map(({ key, value, headers }): Message => ({ key, value, headers }));
+    await produce(topic, messages, 0);
+    const plain = { before: null, after: { id: 7 }, source: { ts_us: 5, schema: 'public', table: 'customers' }, op: 'c' };
+    await produce(topic, [{ key: '{"id":7}', value: JSON.stringify(plain) }], 1);
+    const schemas = JSON.parse(fixtureText('g-avro-schemas.json')) as Record<string, unknown>;
+    let isUp = false;
+    let asked = 0;
+    const registry = createServer((request, response) => {
+      asked++;
+      const id = /^\/schemas\/ids\/(\d+)$/.exec(request.url ?? '')?.[1] ?? '';
+      response.writeHead(isUp ? 200 : 503).end(JSON.stringify({ schema: JSON.stringify(schemas[id]) }));
+    });
+    await new Promise<void>((resolve) => registry.listen(0, '127.0.0.1', resolve));
+    try {
+      const url = `http://127.0.0.1:${(registry.address() as AddressInfo).port}`;
+      const lookup = new RegistrySchemas({ client: new RegistryClient({ url }), nowMs: () => Date.now() });
+      const collector = new Collector();
+      start(pair, collector, { decoder: new DebeziumDecoder({ pairs: [pair], replicaIdentity: new Map(), registry: lookup }) });
+      await expect.poll(() => collector.offsets(1), ARRIVES).toEqual([0]);
+      await expect.poll(() => asked, ARRIVES).toBeGreaterThan(1);
+      expect(collector.offsets(0)).toEqual([]);
+      isUp = true;
+      await expect.poll(() => collector.offsets(0), ARRIVES).toEqual(range(0, messages.length));
+      expect(new Set(collector.records.map(({ type }) => type))).toEqual(new Set(['row']));
+    } finally {
+      registry.closeAllConnections();
+      registry.close();
+    }
   });
 
   it('passes aborted transactions and control records, to the very end', async () => {

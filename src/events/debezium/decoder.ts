@@ -15,6 +15,8 @@ import { integerOf } from './source-block.ts';
 import { LastDeletes, Shapes } from './tombstones.ts';
 import type { NoChange, Position, RowChange, SourceRecord } from '../../domain/change.ts';
 import { LockstepError } from '../../domain/errors.ts';
+import { isJsonObject, JsonNumber } from '../../domain/json.ts';
+import type { ExactJson } from '../../domain/json.ts';
 import { qualifiedName, tableOn } from '../../domain/pair.ts';
 import type { Pair, Side, TableDescription } from '../../domain/pair.ts';
 import { keyOf } from '../../domain/row.ts';
@@ -287,6 +289,7 @@ export class DebeziumDecoder {
     if (values === undefined) return undefined;
     const name = route.names[index] as string;
     try {
+      if (route.isNumber[index] === true && isOverlong(raw)) throw new LockstepError('bad_value', 'more digits than any number can have');
       const value = values.fromDebezium(raw, schema?.get(name) ?? null);
       if (!(value instanceof Loss)) return value;
       route.findings.loss(index, value);
@@ -375,6 +378,16 @@ function isRow(route: Route, { row, marked }: FlatEvent, record: KafkaRecord): b
   if (route.pair.key.some((index) => row[index] === undefined)) return false;
   const present = row.filter((value) => value !== undefined).length;
   return present * 2 > route.pair.columns.length;
+}
+
+/** PostgreSQL's numeric has at most 147,455 digits; decoding a number of millions would stall every table. */
+const MAX_NUMBER_LENGTH = 150_000;
+
+function isOverlong(raw: ExactJson): boolean {
+  if (typeof raw === 'string') return raw.length > MAX_NUMBER_LENGTH;
+  if (raw instanceof JsonNumber) return raw.text.length > MAX_NUMBER_LENGTH;
+  if (Array.isArray(raw)) return (raw as readonly ExactJson[]).some(isOverlong);
+  return isJsonObject(raw) && Object.values(raw).some(isOverlong);
 }
 
 /** Whether the outbox router has made the message. */

@@ -8,6 +8,9 @@ import type { EncodingFinding } from './encoding-findings.ts';
 /** What Avro allows in a name. */
 const AVRO_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
+/** Types whose values the conversion may take time for that grows faster than their length. */
+const NUMBERS: ReadonlySet<string> = new Set(['numeric', 'money', 'int2', 'int4', 'int8', 'float4', 'float8']);
+
 /** A pair's table whose changes a topic carries. */
 export interface Route {
   readonly pair: Pair;
@@ -18,6 +21,8 @@ export interface Route {
   readonly findings: EncodingFindings;
   /** By column: how its values are read. */
   readonly values: readonly ColumnValues[];
+  /** By column: whether it holds numbers of any length. */
+  readonly isNumber: readonly boolean[];
   /** By column: its name on this side. */
   readonly names: readonly string[];
 }
@@ -58,6 +63,7 @@ export class Routes {
       keyColumns,
       findings: new EncodingFindings(pair, side, this.#report),
       values: pair.columns.map((column) => valuesOf(column, side)),
+      isNumber: pair.columns.map((column) => NUMBERS.has(columnOn(column, side).type.base)),
       names,
     });
     this.#byTopic.set(topic, routes);

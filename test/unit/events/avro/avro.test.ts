@@ -85,7 +85,10 @@ function plain(value: ExactJson): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, plain(inner)]));
 }
 
-describe('Avro', () => {
+/** Making schemas and values is what takes the time. */
+const RUNS = 300;
+
+describe('Avro', { timeout: 60_000 }, () => {
   it('reads what another implementation writes, and steps over it', () => {
     fc.assert(
       fc.property(example(3), ({ schema, value, expected }) => {
@@ -105,7 +108,7 @@ describe('Avro', () => {
         skipping.end();
         expect(end).toEqual(new JsonNumber('7'));
       }),
-      { numRuns: 1_000 },
+      { numRuns: RUNS },
     );
   });
 
@@ -123,7 +126,7 @@ describe('Avro', () => {
           }
         }
       }),
-      { numRuns: 1_000 },
+      { numRuns: RUNS },
     );
   });
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { RowChange, SourceRecord } from '../../../../src/domain/change.ts';
-import { DebeziumDecoder } from '../../../../src/events/debezium/decoder.ts';
+import { DebeziumDecoder, MAX_VALUE_BYTES } from '../../../../src/events/debezium/decoder.ts';
 import type { DebeziumDecoderOptions, KafkaRecord } from '../../../../src/events/debezium/decoder.ts';
 import { fixture, makePair, pairOf, TABLES } from './support.ts';
 
@@ -261,6 +261,22 @@ describe('envelope', () => {
       expect(decoded.message).not.toContain('secret');
       if (reason === 'bad_value') expect(decoded.message).toContain('id');
     }
+  });
+
+  it('a number of a million digits is refused, not converted', () => {
+    const pair = makePair('t', ['id int8', 'n numeric', 'ns numeric[]'], ['id'], { old: 'p.public.t' });
+    const decoder = new DebeziumDecoder({ pairs: [pair], replicaIdentity: new Map() });
+    const digits = '7'.repeat(1_000_000);
+    for (const row of [`{"id":1,"n":${digits}}`, `{"id":1,"n":"${digits}"}`, `{"id":1,"n":{"scale":0,"value":"${digits}"}}`, `{"id":1,"ns":[${digits}]}`]) {
+      const message = `{"after":${row},"source":${JSON.stringify(SOURCE)},"op":"c"}`;
+      expect(decoder.decode(record(message))).toMatchObject({ type: 'undecodable', reason: 'bad_value' });
+    }
+  });
+
+  it('a value of 20 MB is read, one that is too large is refused', () => {
+    const note = 'x'.repeat(20 * 1024 * 1024);
+    expect(asRow(small().decode(record({ after: { ...after, note }, source: SOURCE, op: 'c' }))).image?.[1]).toBe(note);
+    expect(small().decode({ ...record(null), value: Buffer.alloc(MAX_VALUE_BYTES + 1, 32) })).toMatchObject({ reason: 'too_large' });
   });
 
   it('a table that is not the topic’s is not taken for it', () => {

@@ -71,6 +71,24 @@ describe('the same changes in other shapes', () => {
     expect(same).toBeGreaterThan(20);
   });
 
+  it('Avro says of every column of a snapshot what JSON with schemas says', () => {
+    const images = (names: readonly string[], prefix: string): Map<string, RowChange> => {
+      const decoder = decoderFor(prefix);
+      const changes = names.flatMap((name) => rows(fixture(name).map((message) => decoder.decode(message))));
+      return new Map(changes.filter(({ op }) => op === 'snapshot').map((change) => [`${change.pair.id} ${keyId(change.key)}`, change]));
+    };
+    const json = images(['customers', 'orders', 'payments', 'edge', 'outbox-auditlog'].map((table) => `a-json-schemas.${table}`), 'old');
+    const avro = images(['g-avro-apicurio-headers'], 'vavro');
+    const compared = new Map<string, number>();
+    for (const [place, { pair, image }] of avro) {
+      const other = json.get(place)?.image;
+      if (other === undefined) continue;
+      compared.set(pair.id, (compared.get(pair.id) ?? 0) + 1);
+      expect({ place, image }).toEqual({ place, image: other });
+    }
+    expect([...compared.keys()].toSorted()).toEqual(['public.audit_log', 'public.customers', 'public.edge', 'public.orders', 'public.outbox', 'public.payments']);
+  });
+
   it('Avro without a registry, and bytes that do not fit their schema, are undecodable', () => {
     const [message] = fixture('g-avro-confluent').filter(({ value }) => value !== null) as [KafkaRecord];
     const value = message.value as Buffer;
