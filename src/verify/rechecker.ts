@@ -181,7 +181,7 @@ export class Rechecker {
 
   /** Judges one read of the replica; true asks for the confirm step. */
   private judgeReplica(check: Check, read: RowsRead, evidence: PipelineEvidence, sentUs: bigint, gapsPassed: boolean): boolean {
-    const { hasher, pending, metrics, firstLook } = this.parts;
+    const { hasher, pending, metrics, firstLook, book } = this.parts;
     if (check.versions.length === 0) return true;
     const found = read.rows.get(check.id);
     const row = found?.row ?? null;
@@ -193,7 +193,8 @@ export class Rechecker {
       case 'match':
         this.sawApplied(check, verdict.version, found);
         this.clearSuspicion(check, verdict.version);
-        if (check.suspected) {
+        // Both may carry what the encoding lost: a row that is known to differ agrees only where both sides are read.
+        if (check.suspected || book.get(check.pair.id, check.id) !== undefined) {
           pending.setVersions(check, []);
           check.base = verdict.version.hash;
           return true;

@@ -151,6 +151,25 @@ describe('one fault', { timeout: LIMIT_MS }, () => {
   });
 });
 
+describe('an encoding that loses something on the way', { timeout: LIMIT_MS }, () => {
+  it('is found by the sweep, and no later event of the same kind resolves it', async () => {
+    await histories({ sinkPauseMs: 300 }, async (world) => {
+      const victim = 'k3';
+      world.encode = (row) => (row[0] === victim ? row.map((value) => value?.replace('before Christ', 'after') ?? null) : row);
+      await world.start();
+      void world.load(LOAD_MS, new Set([victim]));
+      for (let round = 0; round < 4; round++) {
+        world.commit([{ key: victim, row: [victim, `${round} before Christ`, 'x'] }]);
+        await settle(world);
+        await world.clock.pass(7_000, () => world.look());
+        const drift = [...(world.core?.book.all(world.pair.id) ?? [])].map((booked) => booked.drift);
+        expect(drift.map(({ key, status }) => ({ key: key['id'], status }))).toEqual([{ key: victim, status: 'open' }]);
+      }
+      expect(world.metrics.resolved).toEqual([]);
+    });
+  });
+});
+
 describe('records that cannot be decoded when they come', { timeout: LIMIT_MS }, () => {
   it.each<[string, Omit<WorldOptions, 'seed'>, boolean]>([
     ['and are retried', { sinkPauseMs: 3_000, sweepsOnce: true }, false],

@@ -65,6 +65,8 @@ export class World {
   fault: Fault = () => 'apply';
   /** Further changes whose record cannot be decoded when it comes. */
   isLostToDecoder: (change: Change) => boolean = () => false;
+  /** What the connector writes of a row: events and sink get this. */
+  encode: (row: Row) => Row = (row) => row;
   core: Core | null = null;
   failure: unknown = null;
   pausedSource = false;
@@ -343,7 +345,7 @@ export class World {
     const does = this.fault(change);
     if ((this.applied.get(change.key) ?? 0n) < change.lsn) this.applied.set(change.key, change.lsn);
     if (does === 'skip') return;
-    const row = does === 'apply' ? change.row : does;
+    const row = does !== 'apply' ? does : change.row === null ? null : this.encode(change.row);
     if (row === null) this.new.rows.delete(change.key);
     else this.new.put(this.pair, row, this.random.chance(0.5) ? this.new.nowUs() : null);
   }
@@ -381,7 +383,8 @@ export class World {
   }
 
   private decoded({ offset, change }: Record, partition: StreamPartition): RowChange {
-    const { row, before } = change;
+    const { before } = change;
+    const row = change.row === null ? null : this.encode(change.row);
     const leftOut = row !== null && before !== null && row[2] === before[2] && change.lsn % 30n === 0n;
     const image: readonly ImageValue[] | null = row !== null && leftOut ? [row[0], row[1], undefined] : row;
     const { timeless } = this.options;
