@@ -1,4 +1,5 @@
 import type { CanonicalValue } from '../row.ts';
+import { canonicalJson } from '../values/json-document.ts';
 import type { ValueChange } from './change.ts';
 import { mostSpecific, type Finding } from './codes.ts';
 import { counted } from './text.ts';
@@ -25,6 +26,8 @@ const JSON_TOKEN = /"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|true|false|null|[{}[\],
 /** Two documents in canonical form that differ in their leaves only. */
 export function documentFinding({ from, to }: ValueChange, number: Explain, text: Explain): Finding | null {
   if (from.length > NESTED_CHARS_MAX || to.length > NESTED_CHARS_MAX) return null;
+  // A column of text may spell no document at all.
+  if (canonicalJson(from) === null || canonicalJson(to) === null) return null;
   const was = from.match(JSON_TOKEN) ?? [];
   const is = to.match(JSON_TOKEN) ?? [];
   if (was.length !== is.length) return null;

@@ -9,8 +9,13 @@ function short(...texts: readonly string[]): boolean {
   return texts.every((text) => text.length <= LOOKED_INTO_CHARS);
 }
 
+/** Some letters reach the case that they share by way of the other one alone: ẞ, ß, SS. */
+function folded(text: string): string {
+  return text.toLowerCase().toUpperCase().toLowerCase();
+}
+
 const letterCase: Pattern = ({ from, to }) => {
-  if (!short(from, to) || from.toLowerCase() !== to.toLowerCase()) return null;
+  if (!short(from, to) || folded(from) !== folded(to)) return null;
   const detail = to === from.toLowerCase() ? 'to lower case' : to === from.toUpperCase() ? 'to upper case' : null;
   return { code: 'case', detail };
 };
