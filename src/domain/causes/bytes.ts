@@ -24,10 +24,13 @@ const zeroBytes: Pattern = ({ from, to }) => {
   return { code: 'padding', detail: `zero bytes at the end ${is === longer ? 'added' : 'removed'}` };
 };
 
+/** Fewer bytes may be an earlier value that was added to. */
+const CUT_BYTES_MIN = 4;
+
 const truncated: Pattern = ({ from, to }) => {
   const was = hexOf(from);
   const is = hexOf(to);
-  if (was === null || is === null || is === '' || is.length >= was.length || !was.startsWith(is)) return null;
+  if (was === null || is === null || is.length < 2 * CUT_BYTES_MIN || is.length >= was.length || !was.startsWith(is)) return null;
   return { code: 'truncated', detail: `cut at ${counted(is.length / 2, 'byte')}` };
 };
 
@@ -35,12 +38,13 @@ export const BYTES_PATTERNS: readonly Pattern[] = [textEncoding, byteOrder, zero
 
 const BIT_STRING = /^[01]+$/;
 
-const bitZeros: Pattern = ({ from, to }) => {
+const bitZeros: Pattern = ({ from, to, toType }) => {
   if (!BIT_STRING.test(from) || !BIT_STRING.test(to) || from.length === to.length) return null;
   const [longer, shorter] = from.length > to.length ? [from, to] : [to, from];
   const added = to === longer ? 'added' : 'removed';
   if (longer === shorter.padStart(longer.length, '0')) return { code: 'padding', detail: `zeros in front ${added}` };
-  return longer === shorter.padEnd(longer.length, '0') ? { code: 'padding', detail: `zeros at the end ${added}` } : null;
+  // A cast to bit(n) fills up at the end; else bits may have been added.
+  return toType?.base === 'bit' && longer === shorter.padEnd(longer.length, '0') ? { code: 'padding', detail: `zeros at the end ${added}` } : null;
 };
 
 /** Shorter bit strings read the same backwards too often. */
@@ -53,7 +57,9 @@ function reversed(bits: string): string {
 const bitOrder: Pattern = ({ from, to }) =>
   BIT_STRING.test(from) && from.length >= REVERSED_BITS_MIN && reversed(from) === to ? { code: 'byte_order', detail: 'bits in reverse' } : null;
 
+const CUT_BITS_MIN = 8;
+
 const bitsCut: Pattern = ({ from, to }) =>
-  BIT_STRING.test(from) && BIT_STRING.test(to) && to.length < from.length && from.startsWith(to) ? { code: 'truncated', detail: `cut at ${counted(to.length, 'bit')}` } : null;
+  BIT_STRING.test(from) && BIT_STRING.test(to) && to.length >= CUT_BITS_MIN && to.length < from.length && from.startsWith(to) ? { code: 'truncated', detail: `cut at ${counted(to.length, 'bit')}` } : null;
 
 export const BIT_PATTERNS: readonly Pattern[] = [bitZeros, bitOrder, bitsCut];

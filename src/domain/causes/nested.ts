@@ -2,7 +2,6 @@ import type { CanonicalValue } from '../row.ts';
 import { canonicalJson } from '../values/json-document.ts';
 import type { ValueChange } from './change.ts';
 import { mostSpecific, type Finding } from './codes.ts';
-import { counted } from './text.ts';
 
 /** Explains a value within another; NULL and text as the class of values at hand has them. */
 export type Explain = (from: CanonicalValue, to: CanonicalValue) => Finding | null;
@@ -93,7 +92,7 @@ function flatten(text: string): Flat | null {
   return { leaves, shape };
 }
 
-/** Two arrays in canonical form: the same elements arranged otherwise, fewer of them, or each changed alike. */
+/** Two arrays in canonical form: the same elements arranged otherwise or without their NULLs, or each changed alike. */
 export function arrayFinding({ from, to }: ValueChange, element: Explain): Finding | null {
   if (from.length > NESTED_CHARS_MAX || to.length > NESTED_CHARS_MAX) return null;
   const was = flatten(from);
@@ -103,16 +102,9 @@ export function arrayFinding({ from, to }: ValueChange, element: Explain): Findi
   if (was.leaves.length === is.leaves.length) {
     if (bare(was.shape) !== bare(is.shape)) return null;
     const findings = was.leaves.flatMap((leaf, index) => (leaf === is.leaves[index] ? [] : [element(leaf, is.leaves[index] ?? null)]));
-    const changed = common(findings, 'in the elements');
-    if (changed !== null) return changed;
-    const sorted = (leaves: readonly CanonicalValue[]): string => JSON.stringify([...leaves].map((leaf) => JSON.stringify(leaf)).sort());
-    return sorted(was.leaves) === sorted(is.leaves) ? { code: 'array_shape', detail: 'another order' } : null;
+    return common(findings, 'in the elements');
   }
-  if (sameLeaves(was.leaves.filter((leaf) => leaf !== null), is.leaves)) return { code: 'array_shape', detail: 'NULLs left out' };
-  if (is.leaves.length < was.leaves.length && sameLeaves(was.leaves.slice(0, is.leaves.length), is.leaves)) {
-    return { code: 'truncated', detail: `cut at ${counted(is.leaves.length, 'element')}` };
-  }
-  return null;
+  return sameLeaves(was.leaves.filter((leaf) => leaf !== null), is.leaves) ? { code: 'array_shape', detail: 'NULLs left out' } : null;
 }
 
 function sameLeaves(left: readonly CanonicalValue[], right: readonly CanonicalValue[]): boolean {

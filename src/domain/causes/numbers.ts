@@ -88,6 +88,9 @@ function heldBy(value: number, shortest: string, digits: number): Decimal[] {
   return [decimalOf(shortest), exactly(value), decimalOf(value.toPrecision(digits))].filter((decimal) => decimal !== null);
 }
 
+/** Below this distance a whole number may as well have been counted up or down. */
+const COUNTED = 1_000n;
+
 const throughFloat: Pattern = (change) => {
   const from = decimalOf(change.from);
   const to = decimalOf(change.to);
@@ -96,23 +99,27 @@ const throughFloat: Pattern = (change) => {
   if (!Number.isFinite(asDouble) || equal(from, to)) return null;
   const plain = plainRounding(from, to) !== null;
   const typed = change.toType !== null && !change.toType.array && FLOAT_BASES.has(change.toType.base);
-  const shown = (held: readonly Decimal[]): boolean => held.some((decimal) => equal(decimal, to) || roundsTo(decimal, to));
-  const digits = to.unscaled.toString().replace('-', '').replace(/0+$/, '').length;
+  const shown = (held: readonly Decimal[]): boolean => held.some((decimal) => equal(decimal, to) || isNearest(decimal, to));
+  const digits = to.unscaled.toString().replace('-', '').length;
   // Where a plain rounding says the same, the type decides, or that only a double stops after so many digits.
   const doubleLike = !plain || typed || (digits >= DOUBLE_DIGITS && change.toType?.scale !== to.scale);
   if (doubleLike && !equal(exactly(asDouble), from) && shown(heldBy(asDouble, asDouble.toString(), DOUBLE_DIGITS))) {
     return { code: 'through_float', detail: 'a double' };
   }
   const asFloat = Math.fround(asDouble);
-  if ((!plain || typed) && Number.isFinite(asFloat) && !equal(exactly(asFloat), from) && shown(heldBy(asFloat, float4Text(asFloat), FLOAT_DIGITS))) {
+  const apart = from.unscaled - to.unscaled;
+  const counted = from.scale === 0 && to.scale === 0 && apart < COUNTED && apart > -COUNTED;
+  if (((!plain && !counted) || typed) && Number.isFinite(asFloat) && !equal(exactly(asFloat), from) && shown(heldBy(asFloat, float4Text(asFloat), FLOAT_DIGITS))) {
     return { code: 'through_float', detail: 'a 4-byte float' };
   }
   return null;
 };
 
-function roundsTo(decimal: Decimal, to: Decimal): boolean {
+/** Whether `to` is `decimal` rounded to as many digits. */
+function isNearest(decimal: Decimal, to: Decimal): boolean {
   if (decimal.scale <= to.scale || to.unscaled === 0n) return false;
-  return roundingTo(decimal.unscaled, atScale(to, decimal.scale), 10n ** BigInt(decimal.scale - to.scale)) !== null;
+  const apart = decimal.unscaled - atScale(to, decimal.scale);
+  return 2n * (apart < 0n ? -apart : apart) <= 10n ** BigInt(decimal.scale - to.scale);
 }
 
 function plainRounding(from: Decimal, to: Decimal): Rounding | null {
@@ -120,18 +127,32 @@ function plainRounding(from: Decimal, to: Decimal): Rounding | null {
   return roundingTo(from.unscaled, atScale(to, from.scale), 10n ** BigInt(from.scale - to.scale));
 }
 
+/** A number that ends sooner may be an earlier value: 100 of 100.25. Fractions of more digits than money has are not made by hand. */
+const KEPT_DIGITS_MIN = 2;
+const LOST_DIGITS_MIN = 3;
+
+const INTEGER_BASES: ReadonlySet<string> = new Set(['int2', 'int4', 'int8']);
+
+/** Digits after the point that a column can hold; null for any. */
+function scaleOf(type: SqlType | null): number | null {
+  if (type === null || type.array) return null;
+  return INTEGER_BASES.has(type.base) ? 0 : type.scale;
+}
+
 const digitsLost: Pattern = ({ from: fromText, to: toText, toType }) => {
   const from = decimalOf(fromText);
   const to = decimalOf(toText);
   if (from === null || to === null || from.scale <= to.scale) return null;
-  const scale = toType?.scale ?? null;
+  const scale = scaleOf(toType);
   // Zeros at the end are gone from the canonical form: the column's own scale comes first.
   if (scale !== null && scale > to.scale && scale < from.scale) {
     const how = roundingTo(from.unscaled, atScale(to, from.scale), 10n ** BigInt(from.scale - scale));
     if (how !== null) return lost(how, scale, toType);
   }
   const how = plainRounding(from, to);
-  return how === null ? null : lost(how, to.scale, scale === to.scale ? toType : null);
+  if (how === null) return null;
+  if (scale === to.scale) return lost(how, to.scale, toType);
+  return to.scale >= KEPT_DIGITS_MIN || from.scale - to.scale >= LOST_DIGITS_MIN ? lost(how, to.scale, null) : null;
 };
 
 /** @param type whose scale these digits are; null for none */
@@ -146,9 +167,12 @@ const SIGNIFICANT_MAX = 16;
 
 const significantLost: Pattern = ({ from, to }) => {
   const value = Number(from);
+  const was = decimalOf(from);
   const wanted = decimalOf(to);
-  if (!Number.isFinite(value) || wanted === null) return null;
+  if (!Number.isFinite(value) || was === null || wanted === null) return null;
+  const had = digitsOf(was).digits.replace('-', '').length;
   for (let digits = SIGNIFICANT_MAX; digits >= SIGNIFICANT_MIN; digits--) {
+    if (digits < DOUBLE_DIGITS && had - digits < LOST_DIGITS_MIN) continue;
     const rounded = decimalOf(value.toPrecision(digits));
     if (rounded !== null && equal(rounded, wanted)) return { code: 'precision_lost', detail: `rounded to ${digits} significant digits` };
   }
@@ -199,7 +223,7 @@ function wholeOf(text: string): bigint | null {
 }
 
 /** With fewer digits one number is too often ten times another. */
-const POINT_DIGITS_MIN = 3;
+const POINT_DIGITS_MIN = 4;
 
 const pointMoved: Pattern = ({ from: fromText, to: toText }) => {
   const from = decimalOf(fromText);

@@ -109,7 +109,8 @@ const precisionLost: Pattern = ({ from, to, toType }) => {
   }
   const lost = unitLost(both.from.us, both.to.us);
   if (lost !== null) return { code: 'precision_lost', detail: lost };
-  const midnight = both.from.kind === 'moment' && both.to.us % DAY_US === 0n && both.to.us < both.from.us && both.from.us - both.to.us < DAY_US;
+  // A time of whole minutes may have been set on a day that was there before.
+  const midnight = both.from.kind === 'moment' && both.from.us % MINUTE_US !== 0n && both.to.us % DAY_US === 0n && both.to.us < both.from.us && both.from.us - both.to.us < DAY_US;
   return midnight ? { code: 'precision_lost', detail: 'cut to the day' } : null;
 };
 

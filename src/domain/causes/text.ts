@@ -76,10 +76,14 @@ function bytesOf(text: string): Buffer {
   return HEX_BYTES.test(text) ? Buffer.from(text.slice(2), 'hex') : Buffer.from(text, 'utf8');
 }
 
+/** Shorter values are too often the code of another one. */
+const ENCODED_BYTES_MIN = 4;
+
 /** The bytes of one value are the other's written in base64 or hexadecimal. */
 export const textEncoding: Pattern = ({ from, to }) => {
-  if (!short(from, to) || from === '' || from === '\\x' || to === '') return null;
+  if (!short(from, to)) return null;
   const bytes = bytesOf(from);
+  if (bytes.length < ENCODED_BYTES_MIN) return null;
   const written = bytesOf(to).toString('latin1');
   const base64 = bytes.toString('base64');
   if ([base64, base64.replace(/=+$/, ''), base64.replaceAll('+', '-').replaceAll('/', '_'), bytes.toString('base64url')].includes(written)) {
@@ -88,6 +92,9 @@ export const textEncoding: Pattern = ({ from, to }) => {
   const hex = bytes.toString('hex');
   return [hex, `\\x${hex}`, `0x${hex}`].includes(written.toLowerCase()) ? { code: 'text_encoding', detail: 'in hexadecimal' } : null;
 };
+
+/** Shorter beginnings may be an earlier value that was added to: only a type that allows no more tells a cut from that. */
+const CUT_MIN = 8;
 
 /** What is left of a character that was cut into. */
 const REPLACEMENT = '\ufffd';
@@ -98,13 +105,13 @@ const truncated: Pattern = ({ from, to, toType }) => {
   if (to === '' || to.length >= from.length) return null;
   if (!from.startsWith(to)) {
     const whole = to.replace(/\ufffd{1,3}$/, '');
-    if (!to.endsWith(REPLACEMENT) || whole === '' || !from.startsWith(whole)) return null;
+    if (!to.endsWith(REPLACEMENT) || whole.length < CUT_MIN || !from.startsWith(whole)) return null;
     return { code: 'truncated', detail: `cut within a character, after ${Buffer.byteLength(whole)} bytes` };
   }
   const characters = to.length - (to.match(SURROGATE_PAIRS)?.length ?? 0);
   const bytes = Buffer.byteLength(to);
   const detail = `cut at ${counted(characters, 'character')}${bytes === characters ? '' : ` (${bytes} bytes)`}`;
-  if (toType === null || toType.length !== characters) return { code: 'truncated', detail };
+  if (toType === null || toType.length !== characters) return characters < CUT_MIN ? null : { code: 'truncated', detail };
   return { code: 'truncated', detail: `${detail}, the length of ${toType.formatted}`, byType: true };
 };
 

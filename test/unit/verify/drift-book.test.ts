@@ -119,4 +119,33 @@ describe('DriftBook', () => {
     book.confirm(proven(RIGHT, WRONG), 10_000);
     expect(book.drainChanges().writes.map(({ drift }) => drift.lastCheckedAtMs)).toEqual([10_000]);
   });
+
+  it('explains what differs, and again when it differs otherwise', () => {
+    const { book } = bookOf();
+    book.confirm(proven(RIGHT, WRONG), 10);
+    expect(book.get(pair.id, 'a')?.drift).toMatchObject({ cause: null, columnCauses: {} });
+    book.confirm(proven(RIGHT, ['a', 'RIGHT', 'x']), 20);
+    expect(book.get(pair.id, 'a')?.drift).toMatchObject({ cause: { code: 'case' }, columnCauses: { value: { code: 'case', detail: 'to upper case' } } });
+    book.confirm(proven(RIGHT, ['a', 'before', 'x'], { kind: 'stale' }), 30);
+    expect(book.get(pair.id, 'a')?.drift).toMatchObject({ kind: 'stale', cause: { code: 'lost_update' }, columnCauses: {} });
+  });
+
+  it("keeps what a row's changes told while the row is still missing, and no longer", () => {
+    const { book } = bookOf();
+    book.confirm(proven(RIGHT, null, { evidence: 'inserted' }), 10);
+    book.confirm(proven(['a', 'later', 'x'], null), 20);
+    expect(book.get(pair.id, 'a')?.drift.cause?.code).toBe('insert_lost');
+    book.confirm(proven(null, WRONG), 30);
+    expect(book.get(pair.id, 'a')?.drift).toMatchObject({ kind: 'extra', cause: null });
+  });
+
+  it('explains drift that an earlier version stored without a cause, once', () => {
+    const { book } = bookOf();
+    const { drift } = bookOf().book.confirm(proven(RIGHT, ['a', 'RIGHT', 'x']), 10);
+    book.restore(pair, { ...drift, cause: null, columnCauses: {} }, ['a'], 50);
+    book.confirm(proven(RIGHT, ['a', 'RIGHT', 'x']), 60);
+    expect(book.drainChanges().writes.map((write) => [write.drift.cause?.code, write.events])).toEqual([['case', []]]);
+    book.confirm(proven(RIGHT, ['a', 'RIGHT', 'x']), 61);
+    expect(book.drainChanges().writes).toEqual([]);
+  });
 });
