@@ -8,12 +8,12 @@ import { DebeziumDecoder } from '../../src/events/debezium/decoder.ts';
 import type { KafkaRecord } from '../../src/events/debezium/decoder.ts';
 import { parseExactJson } from '../../src/events/debezium/json.ts';
 import type { SchemaLookup } from '../../src/events/debezium/payloads.ts';
-import { pairOf, TABLES } from '../unit/events/debezium/support.ts';
+import { makePair, pairOf, TABLES } from '../unit/events/debezium/support.ts';
 
 const PREFIXES = ['old', 'vplain', 'vflat', 'vstr', 'vdbl', 'vavro', 'vavro2'] as const;
 const FILES = [
   'a-json-schemas.customers', 'a-json-schemas.edge', 'a-json-schemas.outbox-auditlog', 'b-json-plain-old-side-gzip', 'c-flat-snappy',
-  'f-string-isostring-lz4', 'f-double-connect-zstd', 'g-avro-confluent', 'g-avro-apicurio-headers', 'e-outbox-router',
+  'f-string-isostring-lz4', 'f-double-connect-zstd', 'g-avro-confluent', 'g-avro-apicurio-headers', 'e-outbox-router', 'i-flat-delete-modes',
 ] as const;
 /** Of the large rows few are enough, else they take all the time. */
 const LARGE_BYTES = 4_000;
@@ -73,6 +73,8 @@ export function registry(): SchemaLookup {
 /** Makes decoders of every captured table, and of one that the outbox router’s messages are given for. */
 export function decoderMaker(schemas: SchemaLookup): () => DebeziumDecoder {
   const pairs = PREFIXES.flatMap((prefix) => Object.keys(TABLES).map((table) => pairOf(table, prefix)));
+  for (const prefix of ['bare', 'rw', 'rwt', 'tomb', 'dtt', 'drop']) pairs.push(makePair('t', ['id int8', 'note text', 'n int4'], ['id'], { old: `${prefix}.public.t` }));
+  for (const table of ['t_1', 't_2']) pairs.push(makePair(table, ['id int8', 'note text'], ['id'], { old: 'route.public.all' }));
   const outbox = pairOf('orders', 'voutbox');
   const topics = [{ topic: 'voutbox.order', pair: outbox, side: 'old' as const }];
   const replicaIdentity = new Map([['public.orders', { old: 'full' as const }]]);

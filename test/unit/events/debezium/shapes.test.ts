@@ -132,6 +132,60 @@ function small(findings: EncodingFinding[] = []): DebeziumDecoder {
   return new DebeziumDecoder({ pairs: [PAIR], replicaIdentity: new Map(), onEncodingFinding: (finding) => findings.push(finding) });
 }
 
+describe('every way to flatten deletes', () => {
+  const messages = fixture('i-flat-delete-modes');
+  const ALL = ['snapshot 1', 'snapshot 2', 'create 3', 'update 1', 'delete 2', 'delete 3', 'create 3', 'delete 1', 'create 10'];
+
+  function changesOf(prefix: string, findings: EncodingFinding[] = []): RowChange[] {
+    const pair = makePair('t', ['id int8', 'note text', 'n int4'], ['id'], { old: `${prefix}.public.t` });
+    const decoder = new DebeziumDecoder({ pairs: [pair], replicaIdentity: new Map(), onEncodingFinding: (finding) => findings.push(finding) });
+    const decoded = messages.filter(({ topic }) => topic === pair.topic.old).map((message) => decoder.decode(message));
+    expect(decoded.filter(({ type }) => type === 'undecodable')).toEqual([]);
+    return rows(decoded);
+  }
+
+  const places = (changes: readonly RowChange[]): string[] => changes.map(({ op, key }) => `${op} ${key[0]}`);
+  const told = (changes: readonly RowChange[]): unknown => changes.map(({ committedAtUs, position, image, commitTime }) => ({ committedAtUs, lsn: position.lsn, image, commitTime }));
+
+  it.each(['rw', 'rwt', 'tomb', 'dtt'])('%s: each change, with its time and position', (prefix) => {
+    const findings: EncodingFinding[] = [];
+    const changes = changesOf(prefix, findings);
+    expect(places(changes)).toEqual(ALL);
+    // Each connector has its own snapshot.
+    expect(told(changes.slice(2))).toEqual(told(changesOf('rw').slice(2)));
+    expect(changes.every(({ commitTime, position }) => commitTime === undefined && position.lsn !== null)).toBe(true);
+    expect(changes.map(({ snapshot }) => snapshot)).toEqual(['initial', 'initial_last', ...Array.from({ length: 7 }, () => 'none')]);
+    expect(findings).toEqual([]);
+  });
+
+  it('drop: no deletes', () => {
+    expect(places(changesOf('drop'))).toEqual(ALL.filter((place) => !place.startsWith('delete')));
+  });
+
+  it('nothing added: each change as the key’s newest, at the latest time that it can have', () => {
+    const findings: EncodingFinding[] = [];
+    const changes = changesOf('bare', findings);
+    expect(places(changes)).toEqual(ALL.map((place) => place.replace(/snapshot|create/, 'update')));
+    expect(changes.every(({ commitTime }) => commitTime === 'upper_bound')).toBe(true);
+    const exact = changesOf('rw');
+    changes.slice(2).forEach(({ committedAtUs, image }, index) => {
+      expect(committedAtUs).toBeGreaterThanOrEqual(exact[index + 2]?.committedAtUs ?? 0n);
+      expect(image).toEqual(exact[index + 2]?.image);
+    });
+    expect(findings.map(({ reason }) => reason)).toEqual(['no_commit_time', 'no_delete_time']);
+  });
+
+  it('two tables routed into one topic', () => {
+    const topic = 'route.public.all';
+    const pairs = ['t_1', 't_2'].map((name) => makePair(name, ['id int8', 'note text'], ['id'], { old: topic }));
+    const decoder = new DebeziumDecoder({ pairs, replicaIdentity: new Map() });
+    const decoded = messages.filter((message) => message.topic === topic).map((message) => decoder.decode(message));
+    expect(decoded.map((one) => (one.type === 'row' ? `${one.pair.old.name} ${one.op} ${one.key[0]}` : one.type))).toEqual([
+      't_1 create 1', 't_2 create 1', 't_1 delete 1', 'none', 't_1 create 5', 't_2 delete 1', 'none',
+    ]);
+  });
+});
+
 describe('flattened events', () => {
   it('tell op, time, position and row', () => {
     const findings: EncodingFinding[] = [];

@@ -115,6 +115,7 @@ interface CapturedLine {
   readonly topic: string;
   readonly partition: number;
   readonly offset: string;
+  readonly timestamp: string;
   readonly key: string | null;
   readonly value: string | null;
   readonly headers: readonly { readonly key: string; readonly value: string | null }[];
@@ -136,8 +137,8 @@ export function fixture(name: string): CapturedRecord[] {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => {
-      const { topic, partition, offset, key, value, headers } = JSON.parse(line) as CapturedLine;
+      const { topic, partition, offset, timestamp, key, value, headers } = JSON.parse(line) as CapturedLine;
       const named = headers.map((header) => [header.key, bytes(header.value) ?? Buffer.alloc(0)] as const);
-      return { topic, partition, offset, key: bytes(key), value: bytes(value), headers: Object.fromEntries(named) };
+      return { topic, partition, offset, timestamp, key: bytes(key), value: bytes(value), headers: Object.fromEntries(named) };
     });
 }
