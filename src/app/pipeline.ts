@@ -107,10 +107,11 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
     onEncodingFinding,
     ...(events.registry === null ? {} : { registry: new RegistrySchemas({ client: new RegistryClient(events.registry), nowMs: () => clock.nowMs() }) }),
   });
+  const records = new KafkaRecordRetry({ client, decoder });
   const source = consume ? new KafkaChangeSource({ client, group: events.group, topics, decoder, onTrouble: options.onTrouble }) : null;
   return {
     source,
-    records: new KafkaRecordRetry({ client, decoder }),
+    records,
     offsets,
     slotName: events.slot,
     connectorOf: (topic) => connectors.get(topic) ?? topic,
@@ -122,7 +123,9 @@ async function openKafka(options: PipelineOptions, events: KafkaEvents): Promise
       const topic = counted.get(`${pair.id}/${side}`);
       return topic === undefined ? [] : Array.from({ length: topic.partitions }, (_, partition) => ({ topic: topic.topic, partition }));
     },
-    close: () => offsets.close(),
+    close: async () => {
+      await Promise.all([offsets.close(), records.close()]);
+    },
   };
 }
 

@@ -22,7 +22,22 @@ export const CHUNK_RESULTS = ['equal', 'differing'] as const;
 export const GATE_VERDICTS: readonly GateVerdict[] = ['pass', 'fail', 'unknown'];
 export const SCHEMA_SEVERITIES = ['info', 'warning', 'error'] as const;
 /** Reasons that the decoders give; a reason not listed here appears with its first dead letter. */
-export const DEAD_LETTER_REASONS: readonly string[] = ['not_json', 'no_key', 'bad_value', 'unknown_shape', 'too_large'];
+export const DEAD_LETTER_REASONS: readonly string[] = [
+  'not_json',
+  'no_key',
+  'bad_value',
+  'unknown_shape',
+  'other_table',
+  'outbox_event',
+  'too_large',
+  'bad_framing',
+  'bad_avro',
+  'no_registry',
+  'registry_unreachable',
+  'registry_refused',
+  'unknown_schema',
+  'bad_schema',
+];
 export const PIPELINE_FINDINGS: readonly PipelineFinding[] = [
   'primary_unreachable',
   'replica_unreachable',

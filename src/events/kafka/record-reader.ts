@@ -13,6 +13,8 @@ const FETCH_WAIT_MS = 500;
 const FETCH_BYTES = 1024 * 1024;
 /** Connecting, asking and answering altogether. */
 const READ_LIMIT_MS = 10_000;
+/** A connection is kept for the next read of many. */
+const IDLE_MS = 5_000;
 /** Only what is committed, as the consumer reads. */
 const READ_COMMITTED = 1;
 const CONSUMER_REPLICA = -1;
@@ -48,6 +50,9 @@ interface Cluster {
 /** Reads single records by their place, outside of any consumer group. */
 export class RecordReader {
   readonly #client: KafkaClient;
+  #cluster: Cluster | null = null;
+  #reading = 0;
+  #idle: NodeJS.Timeout | null = null;
 
   constructor(client: KafkaClient) {
     this.#client = client;
@@ -59,16 +64,30 @@ export class RecordReader {
    */
   async read(place: DeadLetterPlace, signal: AbortSignal): Promise<KafkaRecord | null> {
     const doing = `reading ${place.topic}/${place.partition} at offset ${place.offset}`;
-    const cluster = clusterOf(this.#client.kafka);
+    if (this.#idle !== null) clearTimeout(this.#idle);
+    const cluster = (this.#cluster ??= clusterOf(this.#client.kafka));
+    this.#reading++;
     const limit = AbortSignal.any([signal, AbortSignal.timeout(READ_LIMIT_MS)]);
     try {
       return await Promise.race([this.#fetch(cluster, place), ended(limit, doing)]);
     } catch (error) {
       if (isOutOfRange(error)) return null;
+      await this.#drop(cluster);
       throw kafkaError(error, this.#client.brokers, doing);
     } finally {
-      void within(DISCONNECT_MS, cluster.disconnect());
+      this.#reading--;
+      this.#idle = this.#reading === 0 ? setTimeout(() => void this.close(), IDLE_MS).unref() : null;
     }
+  }
+
+  /** Ends the connection; a later read opens another. */
+  async close(): Promise<void> {
+    if (this.#cluster !== null) await this.#drop(this.#cluster);
+  }
+
+  async #drop(cluster: Cluster): Promise<void> {
+    if (this.#cluster === cluster) this.#cluster = null;
+    await within(DISCONNECT_MS, cluster.disconnect());
   }
 
   async #fetch(cluster: Cluster, place: DeadLetterPlace): Promise<KafkaRecord | null> {

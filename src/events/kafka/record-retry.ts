@@ -25,6 +25,10 @@ export class KafkaRecordRetry implements RecordRetry {
     this.#reader = new RecordReader(options.client);
   }
 
+  async close(): Promise<void> {
+    await this.#reader.close();
+  }
+
   /** Rejects with `kafka_unreachable` (retry) or `kafka_refused`. */
   async decodeAgain(place: DeadLetterPlace, kept: RawRecord | null, signal: AbortSignal): Promise<Redecoded> {
     const { decoder } = this.#options;

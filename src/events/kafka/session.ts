@@ -14,7 +14,7 @@ import { DISCONNECT_MS, within } from './wait.ts';
 
 /** A broker answers an idle fetch after this long; a partition that is resumed meanwhile waits for it. */
 const FETCH_WAIT_MS = 250;
-/** Of one partition in one fetch, before decompression. */
+/** Of one partition in one fetch, before decompression. A record batch that is larger comes whole and alone (KIP-74). */
 const FETCH_PARTITION_BYTES = 2 * 1024 * 1024;
 /** Of one fetch in all, before decompression. */
 const FETCH_BYTES = 16 * 1024 * 1024;

@@ -199,6 +199,8 @@ describe('records that cannot be decoded when they come', { timeout: LIMIT_MS },
     ['and are retried, the sink not known', { sinkKnown: false, sweepsOnce: true }, false],
     ['and are retried while sweeps go on', { sinkPauseMs: 2_000 }, false],
     ['and are retried across deaths of Lockstep', { sinkPauseMs: 2_000, sweepsOnce: true }, true],
+    ['and are retried across deaths of Lockstep, none telling when it was made', { sinkPauseMs: 2_000, sweepsOnce: true, timeless: 'all' }, true],
+    ['and are retried across deaths of Lockstep, deletes not telling when they were made', { sinkKnown: false, sweepsOnce: true, timeless: 'deletes' }, true],
   ])('%s: nothing is said to drift, all settles', async (_name, options, dying) => {
     await histories({ ...options, undecodable: 0.1 }, async (world) => {
       await world.start();
