@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { RawRecord, Undecodable } from '../../../src/domain/change.ts';
+import type { RawRecord, SourceBatch, Undecodable } from '../../../src/domain/change.ts';
 import { DeadLetterQueue, KEPT_BYTES_MAX, UNSAVED_BYTES_MAX, UNSAVED_LETTERS_MAX } from '../../../src/verify/dead-letter-queue.ts';
 import { textPair } from './memory/samples.ts';
+import { World } from './memory/world.ts';
 
 const KEPT_MAX = 1024 * 1024;
 
@@ -65,5 +66,36 @@ describe('the queue of dead letters', () => {
     const heavy = new DeadLetterQueue();
     for (let offset = 0; !heavy.isFull; offset++) heavy.add(undecodable(offset, Buffer.alloc(KEPT_MAX)), 1n, 1);
     expect(heavy.all()).toHaveLength(UNSAVED_BYTES_MAX / KEPT_MAX);
+  });
+});
+
+describe('a flood of dead letters', () => {
+  it('holds up its own batches until a checkpoint has them, and no others', async () => {
+    const world = new World({ seed: 1 });
+    try {
+      const { stream } = await world.start();
+      const partition = { topic: 'shop.public.items', partition: 0 };
+      const batch = (from: number, count: number): SourceBatch => ({
+        partition,
+        records: Array.from({ length: count }, (_, index) => ({ ...undecodable(from + index, Buffer.from('x')), pair: world.pair })),
+        nextOffset: String(from + count),
+        endOffset: null,
+        completeThroughLsn: null,
+      });
+      const accepted: string[] = [];
+      await stream?.onBatch(batch(0, UNSAVED_LETTERS_MAX));
+      const held = stream?.onBatch(batch(UNSAVED_LETTERS_MAX, 1)).then(() => accepted.push('held'));
+      const free = stream?.onBatch({ ...batch(0, 0), partition: { ...partition, partition: 1 } }).then(() => accepted.push('free'));
+      await free;
+      expect(accepted).toEqual(['free']);
+      expect(world.state.deadLetters.size).toBe(0);
+      await world.clock.pass(2_000);
+      await held;
+      expect(accepted).toEqual(['free', 'held']);
+      await world.clock.pass(2_000);
+      expect(world.state.deadLetters.size).toBe(UNSAVED_LETTERS_MAX + 1);
+    } finally {
+      world.end();
+    }
   });
 });
