@@ -119,6 +119,7 @@ export class World {
   async start(): Promise<Core> {
     const { clock, partitions } = this;
     this.life = new AbortController();
+    setMaxListeners(SIGNAL_LISTENERS_MAX, this.life.signal);
     const { signal } = this.life;
     const pipeline: Pipeline = {
       source: {
