@@ -131,8 +131,8 @@ function misplaced(decoded: SourceRecord, original: SourceRecord, { column, valu
     const found = decoded.image[index];
     if (name !== column) {
       if (found !== original.image[index]) return `column ${name} changed with ${column}`;
-    } else if (value === null && found !== null) {
-      return `${column} was put to null and is not`;
+    } else if (value === null && typeof found === 'string') {
+      return `${column} was put to null and has a value`;
     } else if (valueClass === 'text' && typeof value === 'string' && found !== undefined && found !== value) {
       return `${column} is not the text that was put there`;
     } else if (valueClass === 'integer' && value instanceof JsonNumber && typeof found === 'string' && /^-?\d+$/.test(value.text) && BigInt(found) !== BigInt(value.text)) {

@@ -1,7 +1,7 @@
 import type { ExactJson } from '../json.ts';
 import type { SqlType } from '../pair.ts';
 import { badValue } from './bad-value.ts';
-import { Loss } from './loss.ts';
+import { LOSS, Loss } from './loss.ts';
 import type { FieldSchema } from './value-class.ts';
 
 /** One level of an array literal: elements (null is NULL) or arrays. */
@@ -95,7 +95,13 @@ export function canonicalArray(type: SqlType, text: string, element: (text: stri
   return (parsed.bounds === '' ? '' : `${parsed.bounds}=`) + printLevel(parsed.items, element);
 }
 
-/** The canonical form of an event's array; a loss as soon as one element is lost. */
+/** What Java prints for an array within an array: its class and where it lay in memory. */
+const JAVA_ARRAY = /^\[+(?:L[\w.$]+;|[ZBCSIJFD])@[0-9a-f]+$/;
+
+/**
+ * The canonical form of an event's array; a loss as soon as one element is lost. Connectors carry one dimension
+ * alone: of more they write nulls or Java's own text.
+ */
 export function decodeArray(
   type: SqlType,
   encoded: Exclude<ExactJson, null>,
@@ -104,8 +110,10 @@ export function decodeArray(
 ): string | Loss {
   if (!Array.isArray(encoded)) throw badValue(type, encoded, 'a JSON array');
   const items = encoded as readonly ExactJson[];
+  if (items.length > 0 && items.every((item) => item === null)) return LOSS.dimensions;
   const printed: string[] = [];
   for (const item of items) {
+    if (typeof item === 'string' && JAVA_ARRAY.test(item)) return LOSS.dimensions;
     if (item === null) {
       printed.push('NULL');
       continue;

@@ -1,6 +1,6 @@
 import { LockstepError } from '../errors.ts';
 import type { ExactJson } from '../json.ts';
-import type { CompareRules, PairColumn, Side, SqlType } from '../pair.ts';
+import type { ColumnDescription, CompareRules, PairColumn, Side, SqlType } from '../pair.ts';
 import { columnOn, otherSide } from '../pair.ts';
 import { isApproximate, quantisedSql } from './approximate.ts';
 import { arrayOf, CLASSES } from './classes.ts';
@@ -18,8 +18,21 @@ export interface ColumnValues {
   readonly fromEventText: (text: string) => string | Loss;
   /** From a Debezium event. @throws LockstepError `bad_value` */
   readonly fromDebezium: (encoded: Exclude<ExactJson, null>, schema: FieldSchema | null) => string | Loss;
+  /** What a null in a Debezium event stands for. */
+  readonly debeziumNull: null | Loss;
+  /** What a null in an event of logical replication stands for. */
+  readonly eventNull: null | Loss;
   /** SQL text of a reference to the column or its expression: values with equal text are equal under the column's rules. */
   readonly digestSql: (column: string) => string;
+}
+
+/**
+ * Whether a Debezium event's null is NULL. It is what connectors write for a value that they cannot carry, too:
+ * certainly so where the column cannot be NULL, and so often for some types that their nulls are not believed. The null
+ * of a nullable numeric is: it may stand for NaN or an infinity, but rows would be read again for each NULL.
+ */
+function believesNull({ nullable, type }: ColumnDescription): boolean {
+  return nullable && type.base !== 'name' && !(type.array && (type.base === 'numeric' || type.kind === 'composite'));
 }
 
 type Change = (canonical: string) => string;
@@ -53,6 +66,9 @@ function compile(column: PairColumn, side: Side): ColumnValues {
   const direct = own === common && apply === unchanged;
   return {
     fromText,
+    // What an expression makes of a NULL is not known here.
+    eventNull: expression === undefined ? null : LOSS.rule,
+    debeziumNull: expression !== undefined ? LOSS.rule : believesNull(columnOn(column, side)) ? null : LOSS.null,
     fromEventText: told ? fromText : () => LOSS.rule,
     fromDebezium: !toldByDebezium
       ? () => LOSS.rule

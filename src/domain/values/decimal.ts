@@ -18,6 +18,11 @@ const JSON_ZEROS_MAX = 40;
 /** A double keeps every decimal of this many digits. */
 const DOUBLE_EXACT_DIGITS = 15;
 
+const CONNECT_DECIMAL = 'org.apache.kafka.connect.data.Decimal';
+/** As JSON writes an infinite double; text has `POSITIVE_INFINITY`. */
+const DOUBLE_INFINITE = /^-?Infinity$/;
+const DOUBLE_TYPES: ReadonlySet<string> = new Set(['double', 'float', 'float64', 'float32']);
+
 /** A finite number: ± digits × 10^exponent, without zeros at either end of the digits; zero has no digits. */
 interface Scientific {
   readonly negative: boolean;
@@ -119,8 +124,12 @@ function decodeDecimal(type: SqlType, encoded: Exclude<ExactJson, null>, schema:
     return unscaledDecimal(type, value, Number(scale.text));
   }
   if (typeof encoded !== 'string') throw badValue(type, encoded, 'a decimal number');
+  // A double has no other way to write these, and writes what is too large for it as infinite.
+  const isDouble = schema === null ? DOUBLE_INFINITE.test(encoded) : DOUBLE_TYPES.has(schema.type);
+  if (isDouble) return encoded === 'NaN' ? encoded : LOSS.double;
   if (schema !== null) {
     if (schema.type === 'string') return decimalText(type, encoded);
+    if (schema.name !== CONNECT_DECIMAL) return LOSS.unsupported;
     const scale = Number(schema.parameters['scale'] ?? scaleOf(type) ?? Number.NaN);
     if (!Number.isInteger(scale)) throw badValue(type, encoded, 'a schema with the scale');
     return unscaledDecimal(type, encoded, scale);

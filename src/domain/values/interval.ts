@@ -4,19 +4,22 @@ import { LOSS } from './loss.ts';
 import type { ValueClass } from './value-class.ts';
 
 const PART = '([+-]?[0-9]{1,12})';
-const ISO = new RegExp(`^P(?:${PART}Y)?(?:${PART}M)?(?:${PART}W)?(?:${PART}D)?(?:T(?:${PART}H)?(?:${PART}M)?(?:([+-]?[0-9]{1,12}(?:\\.[0-9]{1,9})?)S)?)?$`, 'i');
+const ISO = new RegExp(`^P(?:${PART}Y)?(?:${PART}M)?(?:${PART}W)?(?:${PART}D)?(?:T(?:${PART}H)?(?:${PART}M)?(?:([+-]?[0-9]{1,12}(?:\\.[0-9]{1,20})?)S)?)?$`, 'i');
 
 const MINUTE_US = 60_000_000n;
 const HOUR_US = 60n * MINUTE_US;
 
-/** µs of decimal seconds; null where they are finer. */
+/** Digits of µs. */
+const US_DIGITS = 6;
+
+/** µs of decimal seconds, rounded: connectors write them by way of a double (56.891132999999996). */
 function secondsUs(text: string): bigint | null {
   const canonical = canonicalDecimal(text);
   if (canonical === null) return null;
   const negative = canonical.startsWith('-');
   const [whole = '0', fraction = ''] = canonical.replace('-', '').split('.');
-  if (fraction.length > 6) return null;
-  const us = BigInt(whole) * 1_000_000n + BigInt(fraction.padEnd(6, '0'));
+  const up = (fraction[US_DIGITS] ?? '0') >= '5' ? 1n : 0n;
+  const us = BigInt(whole) * 1_000_000n + BigInt(fraction.slice(0, US_DIGITS).padEnd(US_DIGITS, '0')) + up;
   return negative ? -us : us;
 }
 

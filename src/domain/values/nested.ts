@@ -90,6 +90,8 @@ function readMultirange(text: string, bound: (text: string) => string): string |
   return `{${ranges.join(',')}}`;
 }
 
+const RANGE_START = /^(?:[[({]|empty$)/;
+
 /** Ranges and multiranges, their bounds brought to the form of their own class. */
 export function rangeClass(classOf: ClassOfType): ValueClass {
   const fromText = (type: SqlType, text: string): string => {
@@ -106,7 +108,11 @@ export function rangeClass(classOf: ClassOfType): ValueClass {
   };
   return {
     fromText,
-    fromDebezium: (type, encoded) => (typeof encoded === 'string' ? fromText(type, encoded) : LOSS.unsupported),
+    fromDebezium: (type, encoded) => {
+      if (typeof encoded !== 'string') return LOSS.unsupported;
+      // Multiranges come as bytes, if at all (include.unknown.datatypes): base64 has no brackets.
+      return RANGE_START.test(encoded) ? fromText(type, encoded) : LOSS.unsupported;
+    },
     digestSql: (_type, column) => `${column}::text`,
     shown: (canonical) => canonical,
     fromInput: (type, typed) => fromText(type, typed.trim()),

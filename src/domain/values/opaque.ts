@@ -69,7 +69,8 @@ export const geometricClass = printedClass(
   },
 );
 
-export const textSearchClass = printedClass(printedText, textOf, {
+// Queries come as bytes, if at all (include.unknown.datatypes).
+export const textSearchClass = printedClass(printedText, (type, encoded) => (type.base === 'tsvector' ? textOf(type, encoded) : LOSS.unsupported), {
   types: 'tsvector, tsquery',
   compared: 'lexemes with their positions and weights',
   normalised: 'nothing: PostgreSQL keeps lexemes sorted',

@@ -60,6 +60,11 @@ const EVENTS = `## What change events do not tell
 Where an event carries a value in a form that lost something, the column counts as unknown in the event, the row is read
 from both databases and compared exactly, and a finding of the table says why. None of this is drift.
 
+Three things no event shows, and only a sweep finds what becomes of them: a NaN or an infinity in a nullable numeric column,
+which comes as NULL (\`decimal.handling.mode\` precise); a timestamp in a nullable column beyond 1677 to 2262, which comes as
+NULL (\`time.precision.mode\` nanoseconds); the lower bounds of an array. Without schemas two more: a timestamp after the year
+9999 in milliseconds, which is taken for microseconds, and a decimal from before its column's scale was changed.
+
 | loss | what it is |
 |---|---|
 `;

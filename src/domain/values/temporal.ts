@@ -9,12 +9,15 @@ import type { ClassDocs, FieldSchema, ValueClass } from './value-class.ts';
 /** What Debezium writes for PostgreSQL's infinities, µs. */
 const INFINITY_US = 9_223_372_036_825_200_000n;
 const MINUS_INFINITY_US = -9_223_372_036_832_400_000n;
-/** The same as days, which wrap round. */
-const INFINITY_DAY = '-622191234';
-const MINUS_INFINITY_DAY = '-625821272';
-/** Years at which its ISO dates of the infinities stand. */
-const INFINITY_ISO_DATE = /^\+292278994-/;
-const MINUS_INFINITY_ISO_DATE = /^\+292269055-/;
+/** The same as days, which wrap round: from a snapshot, and from the log. */
+const INFINITY_DAYS: ReadonlySet<string> = new Set(['-622191234', '-2147472692']);
+const MINUS_INFINITY_DAYS: ReadonlySet<string> = new Set(['-625821272', '-2147472691']);
+/** Where its ISO dates of the infinities stand: from a snapshot, and from the log. */
+const INFINITY_ISO_DATE = /^(?:\+292278994-|-5877611-06-21)/;
+const MINUS_INFINITY_ISO_DATE = /^(?:\+292269055-|-5877611-06-22)/;
+/** PostgreSQL's timestamps begin in 4714 BC. What an event has before that has wrapped round 2^63, or stopped there. */
+const TIMESTAMP_MIN_US = -210_866_803_200_000_000n;
+const TIMESTAMP_SATURATED_US = 9_223_372_036_854_775_807n;
 
 /**
  * Without a schema the unit of a number follows from the column's precision, as the default (adaptive)
@@ -78,8 +81,9 @@ function decodeTimestampNumber(type: SqlType, encoded: JsonNumber, schema: Field
   const unit = schema !== null ? schemaUnit(type, encoded, schema) : millisOnly ? 'ms' : 'us';
   const us = inMicros(value, unit);
   if (us instanceof Loss || isInfinite(us)) return us;
+  if (us < TIMESTAMP_MIN_US || us >= TIMESTAMP_SATURATED_US) return LOSS.range;
   if (unit === 'ms' && !millisOnly) return LOSS.milliseconds;
-  if (schema !== null || value === 0n) return us;
+  if (schema !== null) return us;
   if (unit === 'ms') return size > MILLIS_ABOVE_MAY_BE_MICROS ? LOSS.unit : us;
   return size < MICROS_BELOW_MAY_BE_MILLIS || size > MICROS_ABOVE_MAY_BE_NANOS || isInfinite(value * 1000n) ? LOSS.unit : us;
 }
@@ -186,8 +190,8 @@ export const dateClass: ValueClass = {
   fromDebezium: (type, encoded) => {
     if (typeof encoded === 'string') return trustedDate(dateFromText(type, encoded));
     if (!(encoded instanceof JsonNumber) || !INTEGER.test(encoded.text)) throw badValue(type, encoded, 'days since 1970');
-    if (encoded.text === INFINITY_DAY) return 'infinity';
-    if (encoded.text === MINUS_INFINITY_DAY) return '-infinity';
+    if (INFINITY_DAYS.has(encoded.text)) return 'infinity';
+    if (MINUS_INFINITY_DAYS.has(encoded.text)) return '-infinity';
     const day = Number(encoded.text);
     if (Math.abs(day) > DAYS_MAX) throw badValue(type, encoded, 'days within the range of dates');
     return trustedDate(dateText(day));
@@ -229,7 +233,7 @@ function decodeTimeNumber(type: SqlType, encoded: JsonNumber, schema: FieldSchem
   else unit = millisOnly && value <= DAY_MS ? 'ms' : 'us';
   if (unit === 'ms' && !millisOnly) return LOSS.milliseconds;
   // As µs these are the first 86 seconds of a day; as ms they are all of it.
-  if (schema === null && unit === 'us' && value !== 0n && value <= DAY_MS) return LOSS.unit;
+  if (schema === null && unit === 'us' && value <= DAY_MS) return LOSS.unit;
   const us = inMicros(value, unit);
   return us instanceof Loss ? us : timeWithinDay(type, encoded, us);
 }

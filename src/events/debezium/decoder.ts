@@ -284,13 +284,12 @@ export class DebeziumDecoder {
   }
 
   #value(route: Route, index: number, raw: RawRow[number], schema: StructSchema | null): ImageValue {
-    if (raw === null || raw === undefined) return raw;
     const values = route.values[index];
-    if (values === undefined) return undefined;
+    if (raw === undefined || values === undefined) return undefined;
     const name = route.names[index] as string;
     try {
       if (route.isNumber[index] === true && isOverlong(raw)) throw new LockstepError('bad_value', 'more digits than any number can have');
-      const value = values.fromDebezium(raw, schema?.get(name) ?? null);
+      const value = raw === null ? values.debeziumNull : values.fromDebezium(raw, schema?.get(name) ?? null);
       if (!(value instanceof Loss)) return value;
       route.findings.loss(index, value);
       return undefined;

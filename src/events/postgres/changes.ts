@@ -153,13 +153,14 @@ export class ChangeDecoder {
     for (let index = 0; index < columns.length; index++) {
       const place = plan.places[index] as number;
       const text = place < 0 ? undefined : values[place];
-      if (text === undefined || text === null) {
+      if (text === undefined) {
         image.push(text);
         continue;
       }
       const column = columns[index] as Pair['columns'][number];
+      const compared = valuesOf(column, this.#side);
       try {
-        const value = valuesOf(column, this.#side).fromEventText(text);
+        const value = text === null ? compared.eventNull : compared.fromEventText(text);
         image.push(value instanceof Loss ? undefined : value);
       } catch (error) {
         if (error instanceof LockstepError) throw new BadColumn(column.name, 'bad_value');

@@ -193,6 +193,16 @@ describe('envelope', () => {
     expect(decoded.image).toEqual(['1', 'x', undefined, undefined, undefined]);
   });
 
+  it('a null where none can be, or of an expression, tells nothing', () => {
+    const columns = SMALL.columns.map((column) => {
+      if (column.name === 'note') return { ...column, old: { ...column.old, nullable: false } };
+      return column.name === 'data' ? { ...column, old: { ...column.old, expression: "coalesce(data, '')" } } : column;
+    });
+    const decoder = new DebeziumDecoder({ pairs: [{ ...SMALL, columns }], replicaIdentity: new Map() });
+    const decoded = asRow(decoder.decode(record({ after: { id: 1, note: null, data: null, nums: null, names: null }, source: SOURCE, op: 'c' })));
+    expect(decoded.image).toEqual(['1', undefined, undefined, null, null]);
+  });
+
   it('knows the placeholder in all its forms', () => {
     const text = '__debezium_unavailable_value';
     const bytes = Buffer.from(text);
