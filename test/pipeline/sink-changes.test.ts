@@ -42,6 +42,8 @@ interface CheckJson {
     readonly kind: string;
     readonly key: Readonly<Record<string, unknown>>;
     readonly columns: readonly string[];
+    readonly cause: { readonly code: string } | null;
+    readonly column_causes: Readonly<Record<string, string>>;
   }[];
 }
 
@@ -147,6 +149,21 @@ ${TABLES.map((table) => `  - { old: public.${table}, columns: { ${ignored(table)
         expect(reported.toSorted(order)).toEqual(expected.toSorted(order));
         expect(checked.verdict).toBe('drift');
       });
+
+      it.each(NEW_DATABASES)('%s: each change has its cause named', (database) => {
+        const { plain, checked } = found.get(database) as Found;
+        const expected = new Map<string, string>();
+        for (const [table, { different }] of plain) {
+          for (const { key, columns, values } of written(table, different)) {
+            for (const column of columns) expected.set(`public.${table} ${key.join('/')} ${column}`, causeOf(column, values[column]?.old ?? null, values[column]?.new ?? null));
+          }
+        }
+        const named = checked.drift.flatMap(({ table, key, columns, column_causes: causes }) =>
+          columns.map((column) => [`${table} ${Object.values(key).map(String).join('/')} ${column}`, causes[column] ?? 'none'] as const),
+        );
+        expect(Object.fromEntries(named)).toEqual(Object.fromEntries(expected));
+        for (const { columns, cause, column_causes: causes } of checked.drift) expect(columns.map((column) => causes[column])).toContain(cause?.code);
+      });
     });
   }
 });
@@ -160,4 +177,18 @@ interface Found {
 function written(table: string, different: readonly PlainDifference[]): PlainDifference[] {
   const left = different.map((one) => ({ ...one, columns: one.columns.filter((column) => NOT_WRITTEN[table]?.includes(column) !== true).toSorted() }));
   return left.filter(({ columns }) => columns.length > 0);
+}
+
+/** What a look at both values says. */
+function causeOf(column: string, old: string | null, neu: string | null): string {
+  if (neu === '__debezium_unavailable_value') return 'placeholder_written';
+  if (column === 'fee' || column === 'n') return 'through_float';
+  // The sink cuts intervals to seconds, too.
+  if (column === 'iv') return neu === '00:00:00' ? 'precision_lost' : 'interval_folded';
+  if (column === 'ttz') return 'zone_moved';
+  if (old === 'NaN') return 'nan_replaced';
+  if (old?.toLowerCase().endsWith('infinity') === true) return 'infinity_replaced';
+  if (old?.endsWith(' BC') === true) return 'era_lost';
+  if (old === '-0') return 'sign';
+  return 'none';
 }
