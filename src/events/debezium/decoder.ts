@@ -288,7 +288,8 @@ export class DebeziumDecoder {
     if (raw === undefined || values === undefined) return undefined;
     const name = route.names[index] as string;
     try {
-      if (route.isNumber[index] === true && isOverlong(raw)) throw new LockstepError('bad_value', 'more digits than any number can have');
+      const maxLength = route.maxLengths[index] ?? Number.POSITIVE_INFINITY;
+      if (maxLength !== Number.POSITIVE_INFINITY && isLonger(raw, maxLength)) throw new LockstepError('bad_value', 'more digits than any number can have');
       const value = raw === null ? values.debeziumNull : values.fromDebezium(raw, schema?.get(name) ?? null);
       if (!(value instanceof Loss)) return value;
       route.findings.loss(index, value);
@@ -379,14 +380,12 @@ function isRow(route: Route, { row, marked }: FlatEvent, record: KafkaRecord): b
   return present * 2 > route.pair.columns.length;
 }
 
-/** PostgreSQL's numeric has at most 147,455 digits; decoding a number of millions would stall every table. */
-const MAX_NUMBER_LENGTH = 150_000;
-
-function isOverlong(raw: ExactJson): boolean {
-  if (typeof raw === 'string') return raw.length > MAX_NUMBER_LENGTH;
-  if (raw instanceof JsonNumber) return raw.text.length > MAX_NUMBER_LENGTH;
-  if (Array.isArray(raw)) return (raw as readonly ExactJson[]).some(isOverlong);
-  return isJsonObject(raw) && Object.values(raw).some(isOverlong);
+/** Whether some text or number in `raw` is longer than that. */
+function isLonger(raw: ExactJson, maxLength: number): boolean {
+  if (typeof raw === 'string') return raw.length > maxLength;
+  if (raw instanceof JsonNumber) return raw.text.length > maxLength;
+  if (Array.isArray(raw)) return (raw as readonly ExactJson[]).some((item) => isLonger(item, maxLength));
+  return isJsonObject(raw) && Object.values(raw).some((value) => isLonger(value, maxLength));
 }
 
 /** Whether the outbox router has made the message. */

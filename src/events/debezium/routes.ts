@@ -8,8 +8,17 @@ import type { EncodingFinding } from './encoding-findings.ts';
 /** What Avro allows in a name. */
 const AVRO_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-/** Types whose values the conversion may take time for that grows faster than their length. */
-const NUMBERS: ReadonlySet<string> = new Set(['numeric', 'money', 'int2', 'int4', 'int8', 'float4', 'float8']);
+/** More digits than PostgreSQL's numeric can have: 131,072 before the point and 16,383 after it. */
+const MAX_NUMERIC_LENGTH = 150_000;
+/** The longest exact decimal of a double has 1,079 characters; whole numbers and money are shorter. */
+const MAX_SHORT_NUMBER_LENGTH = 1_100;
+const SHORT_NUMBERS: ReadonlySet<string> = new Set(['int2', 'int4', 'int8', 'float4', 'float8', 'money', 'oid']);
+
+/** The longest text that can be a number of this type: converting a longer one would only take time. */
+function maxLengthOf(base: string): number {
+  if (SHORT_NUMBERS.has(base)) return MAX_SHORT_NUMBER_LENGTH;
+  return base === 'numeric' ? MAX_NUMERIC_LENGTH : Number.POSITIVE_INFINITY;
+}
 
 /** A pair's table whose changes a topic carries. */
 export interface Route {
@@ -21,8 +30,8 @@ export interface Route {
   readonly findings: EncodingFindings;
   /** By column: how its values are read. */
   readonly values: readonly ColumnValues[];
-  /** By column: whether it holds numbers of any length. */
-  readonly isNumber: readonly boolean[];
+  /** By column: the most characters of one value; no limit but for numbers. */
+  readonly maxLengths: readonly number[];
   /** By column: its name on this side. */
   readonly names: readonly string[];
 }
@@ -63,7 +72,7 @@ export class Routes {
       keyColumns,
       findings: new EncodingFindings(pair, side, this.#report),
       values: pair.columns.map((column) => valuesOf(column, side)),
-      isNumber: pair.columns.map((column) => NUMBERS.has(columnOn(column, side).type.base)),
+      maxLengths: pair.columns.map((column) => maxLengthOf(columnOn(column, side).type.base)),
       names,
     });
     this.#byTopic.set(topic, routes);

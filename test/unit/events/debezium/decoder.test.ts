@@ -274,10 +274,10 @@ describe('envelope', () => {
   });
 
   it('a number of a million digits is refused, not converted', () => {
-    const pair = makePair('t', ['id int8', 'n numeric', 'ns numeric[]'], ['id'], { old: 'p.public.t' });
+    const pair = makePair('t', ['id int8', 'n numeric', 'ns numeric[]', 'f float8'], ['id'], { old: 'p.public.t' });
     const decoder = new DebeziumDecoder({ pairs: [pair], replicaIdentity: new Map() });
     const digits = '7'.repeat(1_000_000);
-    for (const row of [`{"id":1,"n":${digits}}`, `{"id":1,"n":"${digits}"}`, `{"id":1,"n":{"scale":0,"value":"${digits}"}}`, `{"id":1,"ns":[${digits}]}`]) {
+    for (const row of [`{"id":1,"n":${digits}}`, `{"id":1,"n":"${digits}"}`, `{"id":1,"n":{"scale":0,"value":"${digits}"}}`, `{"id":1,"ns":[${digits}]}`, `{"id":1,"f":"${digits}e"}`]) {
       const message = `{"after":${row},"source":${JSON.stringify(SOURCE)},"op":"c"}`;
       expect(decoder.decode(record(message))).toMatchObject({ type: 'undecodable', reason: 'bad_value' });
     }
