@@ -65,6 +65,7 @@ afterAll(async () => {
 
 interface Letter {
   readonly id: string;
+  readonly attempts: number;
   readonly discharged_at: string | null;
 }
 
@@ -89,6 +90,14 @@ async function counted(): Promise<number> {
   return ((await (await fetch(`${url}/v1/tables/public.payments`)).json()) as { dead_letters: number }).dead_letters;
 }
 
+it('cannot have logical replication tell a change again, and names the way out', async () => {
+  const response = await fetch(`${url}/v1/dead-letters/postgres:lockstep:0:1/retry`, { method: 'POST' });
+  expect([response.status, await response.json()]).toMatchObject([409, { code: 'not_retryable', detail: expect.stringContaining('sweep the table') as string }]);
+  const several = await fetch(`${url}/v1/dead-letters/retry`, { method: 'POST' });
+  expect(await several.json()).toEqual({ retried: 0, undecodable: 0, gone: 0, not_retryable: 2, more: false });
+  expect((await letters()).map(({ id, attempts }) => [id, attempts])).toEqual([['postgres:lockstep:0:2', 1], ['postgres:lockstep:0:1', 2]]);
+});
+
 it('keeps the gate from passing until each dead letter is discharged', async () => {
   await expect.poll(async () => (await lockstep(['gate', '--url', url])).stdout, EVENTUALLY).toMatch(/^unknown: hold \(phase shadow\)\n {2}dead_letters: [^\n]*\n$/);
   expect((await letters()).map(({ id }) => id)).toEqual(['postgres:lockstep:0:2', 'postgres:lockstep:0:1']);
@@ -100,7 +109,7 @@ it('keeps the gate from passing until each dead letter is discharged', async () 
   await discharge('postgres:lockstep:0:1');
   expect(await counted()).toBe(0);
   expect(await lockstep(['gate', '--url', url, '--wait', '30s'])).toMatchObject({ code: 0, stdout: 'pass: proceed (phase shadow)\n' });
-  const audited = await pair.new.query<{ action: string; detail: { target: string; reason: string } }>('SELECT action, detail FROM lockstep.audit ORDER BY id', 'state');
+  const audited = await pair.new.query<{ action: string; detail: { target: string; reason: string } }>('SELECT action, detail FROM lockstep.audit WHERE action = $$dead_letter.discharge$$ ORDER BY id', 'state');
   expect(audited.map(({ action, detail }) => [action, detail.target, detail.reason])).toEqual([
     ['dead_letter.discharge', 'postgres:lockstep:0:2', 'the producer is corrected'],
     ['dead_letter.discharge', 'postgres:lockstep:0:2', 'the producer is corrected'],
