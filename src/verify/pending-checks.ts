@@ -44,6 +44,8 @@ export interface Check {
   dueMs: number;
   /** A read for it is under way. */
   busy: boolean;
+  /** The replica showed one of its versions, and only for what nobody could decode that is not certain. */
+  isLikelyApplied: boolean;
   /** When the replica was last seen without the newest version, on the host's clock, µs. */
   lastMissUs: bigint | null;
   /** Of a suspect that accounts for a change without a place among the versions, for want of a commit time or decoded late: it was made at or after this, µs. */
@@ -328,6 +330,7 @@ export class PendingChecks {
       hotRounds: 0,
       dueMs: 0,
       busy: false,
+      isLikelyApplied: false,
       lastMissUs: null,
       holdsUs: null,
       gaps: this.table(pair.id).gaps,

@@ -308,7 +308,7 @@ export class Progress {
     let oldestChangeUs: bigint | null = null;
     let oldestUnsettledUs: bigint | null = null;
     for (const check of this.parts.pending.checksOf(table)) {
-      oldestChangeUs = earlier(oldestChangeUs, check.versions[0]?.committedAtUs ?? null);
+      if (!check.isLikelyApplied) oldestChangeUs = earlier(oldestChangeUs, check.versions[0]?.committedAtUs ?? null);
       oldestUnsettledUs = earlier(oldestUnsettledUs, unsettledSinceUs(check));
     }
     return { oldestChangeUs, oldestUnsettledUs };

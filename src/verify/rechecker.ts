@@ -189,6 +189,9 @@ export class Rechecker {
     const base = pending.baseOf(check, gapsPassed);
     const verdict = judgeRead(hasher, check.versions, base, row, replicaHash, (version) => this.newestApplied(check, version, evidence), gapsPassed);
     if (check.attempts === 0 && check.lastMissUs === null) firstLook.looked(check.pair.id, verdict.kind !== 'differs');
+    check.isLikelyApplied = verdict.kind === 'returned' && !gapsPassed;
+    // When it becomes certain says nothing about lag.
+    if (check.isLikelyApplied) check.lastMissUs = null;
     switch (verdict.kind) {
       case 'match':
         this.sawApplied(check, verdict.version, found);
@@ -517,7 +520,7 @@ export class Rechecker {
     let waiting = 0;
     for (const check of this.parts.pending.checksOf(pair.id)) {
       const newest = check.versions.at(-1);
-      if (newest === undefined || (applied !== null && newest.committedAtUs <= applied)) continue;
+      if (newest === undefined || check.isLikelyApplied || (applied !== null && newest.committedAtUs <= applied)) continue;
       if (this.settled(newest.committedAtUs, nowUs) && ++waiting >= STALLED_CHANGES) return true;
     }
     return false;

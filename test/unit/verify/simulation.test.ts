@@ -218,7 +218,7 @@ describe('records that cannot be decoded when they come', { timeout: LIMIT_MS },
       await world.clock.pass(3_000, () => world.look());
       expect([...world.state.deadLetters.values()].filter(({ discharged }) => !discharged)).toEqual([]);
       expect(world.core?.verification.tableStatus(world.pair)).toMatchObject({ deadLetters: 0, missingEvidence: null, verifiedThroughHeldBy: null });
-    });
+    }, Math.ceil(HISTORIES / 3));
   });
 
   it('hold verified-through for as long as nobody retries them and no sweep follows', async () => {
@@ -235,7 +235,7 @@ describe('records that cannot be decoded when they come', { timeout: LIMIT_MS },
       expect(status?.deadLetters).toBe(world.state.deadLetters.size);
       if (world.state.deadLetters.size > 0) expect(status?.verifiedThroughHeldBy).toMatch(/could not be decoded/);
       expect(world.metrics.confirmed).toEqual([]);
-    });
+    }, Math.ceil(HISTORIES / 3));
   });
 
   it.each<[string, Omit<WorldOptions, 'seed'>]>([
@@ -266,6 +266,23 @@ describe('records that cannot be decoded when they come', { timeout: LIMIT_MS },
       const drift = [...(world.core?.book.all(world.pair.id) ?? [])].map((booked) => booked.drift);
       expect(drift.map((one) => one.key['id'])).toEqual([victim]);
       expect(['different', 'stale']).toContain(drift[0]?.kind);
-    });
+    }, Math.ceil(HISTORIES / 3));
+  });
+
+  it('keep no other change from being seen applied, however many wait with them', async () => {
+    await histories({ sinkKnown: false, sweepsOnce: true }, async (world) => {
+      world.isLostToDecoder = (change) => change.key === 'm20';
+      await world.start();
+      await world.clock.pass(2_000, () => world.look());
+      world.commit(Array.from({ length: 60 }, (_, index) => ({ key: `m${index}`, row: [`m${index}`, 'a', 'x'] })));
+      await world.clock.pass(12_000, () => {
+        world.look();
+        expect(world.core?.health.has('sink_stopped')).toBe(false);
+      });
+      expect(world.core?.verification.tableStatus(world.pair)).toMatchObject({ pendingChecks: 0, deadLetters: 1 });
+      void world.retry();
+      await settle(world);
+      expect(world.metrics.confirmed).toEqual([]);
+    }, Math.ceil(HISTORIES / 5));
   });
 });
