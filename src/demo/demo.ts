@@ -60,6 +60,8 @@ export interface DemoResult {
   readonly load: LoadFigures;
   readonly judgement: Judgement;
   readonly pause: PauseOutcome | null;
+  /** Open drift by table, column and cause, a sentence each. */
+  readonly causes: readonly string[];
   readonly lag: readonly ServiceLag[];
   readonly verified: { readonly events: number; readonly checks: number; readonly sweptRows: number; readonly elapsedMs: number };
   readonly unverifiable: number;
@@ -233,7 +235,7 @@ class Demo {
     }
     this.#progress('comparing both databases');
     const truth = await compareDatabases(this.#stack.old.url(DATABASE), this.#stack.new.url(DATABASE), DEMO_TABLES);
-    const [drift, lag, summary] = await Promise.all([this.#service.drift(), this.#service.lag(), this.#service.summary()]);
+    const [drift, causes, lag, summary] = await Promise.all([this.#service.drift(), this.#service.causes(), this.#service.lag(), this.#service.summary()]);
     const judgement = judge(this.#planted, truth, explainBySink(this.#load.receiptsTouched), drift);
     const events = (await this.#service.counter('lockstep_change_events_total')) - (await this.#service.counter('lockstep_change_events_total', { op: 'snapshot' }));
     const verified = {
@@ -249,6 +251,7 @@ class Demo {
       load: this.#load.figures,
       judgement,
       pause,
+      causes,
       lag,
       verified,
       unverifiable: summary.tables.reduce((sum, table) => sum + table.unverifiable, 0),

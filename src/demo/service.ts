@@ -7,7 +7,7 @@ import { stringify } from 'yaml';
 import { freePort } from '../../test/stack/ports.ts';
 import type { ServerProcess } from '../../test/stack/processes.ts';
 import type { Stack } from '../../test/stack/stack.ts';
-import type { DriftJson } from '../domain/drift-json.ts';
+import type { DriftGroupJson, DriftJson } from '../domain/drift-json.ts';
 import { LockstepError } from '../domain/errors.ts';
 import type { KeyText, ReportedDrift } from './ledger.ts';
 import type { DemoPipeline } from './pipelines.ts';
@@ -133,6 +133,11 @@ export class DemoService {
       if (cursor === null) return all;
     }
     throw new LockstepError('demo_failed', `more than ${PAGE * PAGES_MAX} differences are reported`);
+  }
+
+  /** Open drift by table, column and cause, a sentence each. */
+  async causes(): Promise<readonly string[]> {
+    return (await this.#get<Page<DriftGroupJson>>('/v1/drift?status=open&group=cause')).items.map(({ sentence }) => sentence);
   }
 
   /** Asks for a sweep of all tables and answers its id. One that runs already is waited for: only a new one sees everything. */

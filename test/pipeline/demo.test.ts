@@ -64,6 +64,9 @@ describe('lockstep demo --source postgres', () => {
       expect(stdout, stderr).toContain('Passed:');
       expect(stdout).toContain('Reported falsely: none');
       for (const fault of ['lost update', 'lost delete', 'lost insert', 'behind', 'one digit']) expect(stdout).toContain(fault);
+      for (const cause of ['customers: 1 row extra, delete lost', 'orders: 1 row extra, row written on the replica beside', 'payments: 1 row missing, insert lost', 'payments: 1 row, lost update', 'payments.amount: 1 row, no known cause']) {
+        expect(stdout).toContain(`public.${cause}`);
+      }
       expect(code).toBe(0);
       expect(leftovers()).toEqual([]);
     },
@@ -110,6 +113,7 @@ describe.skipIf(!java.ok)('lockstep demo --source kafka', () => {
       const { code, stdout, stderr } = await demo(['--once', '--source', 'kafka']);
       expect(stdout, stderr).toContain('Passed:');
       for (const made of ['unavailable-value literal', 'interval into hours', 'NaN or Infinity']) expect(stdout).toContain(made);
+      for (const cause of ['placeholder of an unavailable value written', 'interval folded to hours', 'NaN replaced', 'infinity replaced']) expect(stdout).toContain(cause);
       expect(code).toBe(0);
       expect(leftovers()).toEqual([]);
     },

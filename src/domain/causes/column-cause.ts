@@ -32,7 +32,13 @@ const PATTERNS: Readonly<Partial<Record<ValueClassName, readonly Pattern[]>>> = 
   bits: BIT_PATTERNS,
   boolean: [],
   uuid: [],
+  network: [],
   geometric: [],
+  // An entry more or less is no cut.
+  text_search: [],
+  hstore: [],
+  range: [],
+  composite: [],
 };
 
 function patternsOf(valueClass: ValueClassName): readonly Pattern[] {
@@ -45,14 +51,21 @@ function explainScalar(valueClass: ValueClassName, change: ValueChange): Finding
 
 /** One direction: how `from` became `to`. */
 function explain(valueClass: ValueClassName, elementClass: ValueClassName, change: ValueChange): Finding | null {
-  if (valueClass !== 'json' && valueClass !== 'array') return explainScalar(valueClass, change);
+  if (valueClass !== 'json' && valueClass !== 'array' && valueClass !== 'vector') return explainScalar(valueClass, change);
   const whole = placeholderWritten(change);
   if (whole !== null) return whole;
   const part = (partClass: ValueClassName, types: Pick<ValueChange, 'fromType' | 'toType'>): Explain => (from, to) =>
     from === null || to === null ? nullFinding(from, to, change.placeholder) : explainScalar(partClass, { ...change, ...types, from, to });
+  // A sparse vector's elements are `index:value`, and no number.
+  if (valueClass === 'vector') return arrayFinding({ ...change, from: asArray(change.from), to: asArray(change.to) }, part('float4', { fromType: null, toType: null }));
   if (valueClass === 'array') return arrayFinding(change, part(elementClass, { fromType: elementType(change.fromType), toType: elementType(change.toType) }));
   const untyped = { fromType: null, toType: null };
   return documentFinding(change, part('decimal', untyped), part('text', untyped));
+}
+
+/** `[1,2.5]` as an array has it. */
+function asArray(vector: string): string {
+  return vector.replace(/^\[/, '{').replace(/\]$/, '}');
 }
 
 function elementType(type: SqlType | null): SqlType | null {

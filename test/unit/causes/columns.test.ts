@@ -236,7 +236,12 @@ describe('text and bytes', () => {
     ['bits', '1011010110', '10110101', 'truncated'],
     ['bits', '101', '1010', null],
     ['bits', '10110', '10010', null],
-    ['opaque_text', '[1,10)', '[1,11)', null],
+    ['range', '[1,10)', '[1,11)', null],
+    ['hstore', '"a"=>"1", "b"=>"2"', '"a"=>"1"', null],
+    ['hstore', '"a"=>"1"', '"__debezium_unavailable_value"=>"__debezium_unavailable_value"', 'placeholder_written'],
+    ['text_search', "'fox':3 'quick':2", "'fox':3", null],
+    ['vector', '[0.1,0.25,3.14159]', '[0.1,0.25,3.14]', 'precision_lost', 'precision lost: in the elements, cut to 2 digits after the point'],
+    ['vector', '[1,2]', '[1,3]', null],
   ]);
 });
 
