@@ -8,7 +8,7 @@ import { PayloadOpener } from './payloads.ts';
 import type { OpenPayload, SchemaLookup } from './payloads.ts';
 import { Placeholder } from './placeholder.ts';
 import type { KafkaRecord } from './records.ts';
-import { isOtherTable, physicalTable, routeOf, Routes } from './routes.ts';
+import { physicalTable, routeOf, Routes } from './routes.ts';
 import type { EventTable, Route } from './routes.ts';
 import type { PayloadSchema, StructSchema } from './schemas.ts';
 import { integerOf } from './source-block.ts';
@@ -163,9 +163,10 @@ export class DebeziumDecoder {
 
   /** The route of an event's table; null where the topic's other tables are not compared. */
   #routeOf(record: KafkaRecord, routes: readonly Route[], table: EventTable): Route | null {
+    const found = routeOf(routes, record.topic, table);
+    if (found !== undefined) return found;
+    if (routes.length > 1) return null;
     const first = routes[0] as Route;
-    if (!isOtherTable(first, record.topic, table)) return first;
-    if (routes.length > 1) return routeOf(routes, table) ?? null;
     throw new LockstepError(
       'other_table',
       `an event of table ${table.schema ?? ''}.${table.table ?? ''} in the topic of ${qualifiedName(tableOn(first.pair, first.side))}`,
@@ -243,9 +244,12 @@ export class DebeziumDecoder {
     const none: NoChange = { type: 'none', reason: 'tombstone', position };
     if (record.key === null || this.#shapes.of(record.topic) === 'envelope' || this.#lastDeletes.isRepeated(record)) return none;
     const flat = readFlatTombstone(record.headers);
+    const isUnknown = this.#shapes.of(record.topic) === null;
+    // After an envelope nothing need tell the table.
+    if (isUnknown && routes.length > 1 && flat.table === null && this.#physicalTable(record, record.key) === null) return none;
     const route = this.#routeOf(record, routes, this.#flatTable(record, routes, flat));
     if (route === null) return { type: 'none', reason: 'unmapped', position };
-    if (this.#shapes.of(record.topic) === null && this.#messageKey(record, record.key, route) === null) return none;
+    if (isUnknown && this.#messageKey(record, record.key, route) === null) return none;
     return this.#flatChange(record, route, flat, null, position);
   }
 

@@ -92,21 +92,16 @@ function adjustedNames(name: string): readonly string[] {
 }
 
 /**
- * Whether an event's table is another than the route's; unnamed parts agree with any.
- * A topic named after the table is believed, so that a partition's own name does no harm.
+ * The route of an event's table; unnamed parts agree with any. Where no name agrees, a topic that is named after a
+ * route's table is believed, so that a partition's own name does no harm.
  */
-export function isOtherTable(route: Route, topic: string, { schema, table }: EventTable): boolean {
-  const own = tableOn(route.pair, route.side);
-  if (topic.endsWith(`.${qualifiedName(own)}`)) return false;
-  return namesOther(own.schema, own.name, schema, table);
-}
-
-/** The route of an event's table among several of one topic. */
-export function routeOf(routes: readonly Route[], { schema, table }: EventTable): Route | undefined {
-  return routes.find(({ pair, side }) => {
-    const own = tableOn(pair, side);
-    return !namesOther(own.schema, own.name, schema, table);
-  });
+export function routeOf(routes: readonly Route[], topic: string, { schema, table }: EventTable): Route | undefined {
+  return (
+    routes.find(({ pair, side }) => {
+      const own = tableOn(pair, side);
+      return !namesOther(own.schema, own.name, schema, table);
+    }) ?? routes.find(({ pair, side }) => topic.endsWith(`.${qualifiedName(tableOn(pair, side))}`))
+  );
 }
 
 function namesOther(ownSchema: string, ownTable: string, schema: string | null, table: string | null): boolean {

@@ -296,6 +296,28 @@ describe('routed topics', () => {
   });
 });
 
+describe('several tables in a topic that is called after one of them', () => {
+  const topic = 'p.public.t';
+  const pairs = ['t', 't_archive'].map((name) => makePair(name, ['id int8', 'note text'], ['id'], { old: topic }));
+  const event = (table: string): KafkaRecord => flat({ after: { id: 1, note: 'x' }, op: 'c', source: { ts_us: 5, schema: 'public', table } }, { topic });
+
+  it('each event goes to its own table, a partition’s to the one the topic is called after', () => {
+    for (const order of [pairs, pairs.toReversed()]) {
+      const decoder = new DebeziumDecoder({ pairs: order, replicaIdentity: new Map() });
+      expect(decoder.decode(event('t'))).toMatchObject({ pair: { id: 'public.t' } });
+      expect(decoder.decode(event('t_archive'))).toMatchObject({ pair: { id: 'public.t_archive' } });
+      expect(decoder.decode(event('t_2024'))).toMatchObject({ pair: { id: 'public.t' } });
+    }
+  });
+
+  it('a null value before anything else is no dead letter', () => {
+    const decoder = new DebeziumDecoder({ pairs, replicaIdentity: new Map() });
+    expect(decoder.decode(flat(null, { topic }))).toMatchObject({ type: 'none', reason: 'tombstone' });
+    expect(decoder.decode(event('t'))).toMatchObject({ type: 'row' });
+    expect(decoder.decode(flat(null, { topic }))).toMatchObject({ type: 'none', reason: 'tombstone' });
+  });
+});
+
 describe('findings', () => {
   it('a column that events never carry is told once, one that came late is not', () => {
     const findings: EncodingFinding[] = [];
