@@ -1,4 +1,4 @@
-import { chownSync } from 'node:fs';
+import { chownSync, existsSync } from 'node:fs';
 import { appendFile, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -62,12 +62,15 @@ export class PostgresServer {
     this.#database = database;
   }
 
-  /** Makes a cluster in the workspace's folder, starts it and creates `options.database`. */
+  /** Makes a cluster in the workspace's folder, or takes the one that is there, starts it and creates `options.database`. */
   static async create(workspace: Workspace, name: string, options: PostgresOptions = {}, signal?: AbortSignal): Promise<PostgresServer> {
     const binaries = findPostgres(workspace.folder);
     const server = new PostgresServer(workspace, binaries, name, await freePort(), options.database ?? 'postgres');
-    await server.#initialise({ ...SETTINGS, ...options.settings }, signal);
+    const kept = existsSync(join(server.folder, 'PG_VERSION'));
+    if (!kept) await server.#initialise(signal);
+    await server.#configure({ ...SETTINGS, ...options.settings });
     await server.start(signal);
+    if (kept) return server;
     if (options.database !== undefined && options.database !== 'postgres') await server.createDatabase(options.database);
     return server;
   }
@@ -141,7 +144,7 @@ export class PostgresServer {
     }
   }
 
-  async #initialise(settings: Readonly<Record<string, string>>, signal?: AbortSignal): Promise<void> {
+  async #initialise(signal?: AbortSignal): Promise<void> {
     const { user, bin, major } = this.#binaries;
     await mkdir(this.folder, { mode: 0o700 });
     await (await open(this.logFile, 'a', 0o644)).close();
@@ -162,6 +165,10 @@ export class PostgresServer {
       },
       signal,
     );
+  }
+
+  /** Adds settings; of a setting that is there already, the last line counts. */
+  async #configure(settings: Readonly<Record<string, string>>): Promise<void> {
     const lines = Object.entries({ ...settings, port: String(this.port) }).map(([key, value]) => `${key} = ${value}`);
     await appendFile(join(this.folder, 'postgresql.conf'), `\n${lines.join('\n')}\n`);
   }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -71,6 +71,13 @@ export class Workspace {
     // Servers that refuse to run as root run as another user, who must get through.
     await chmod(folder, 0o711);
     return new Workspace(folder, keep);
+  }
+
+  /** Makes `folder`, or takes it as an earlier process left it; it stays there at the end. */
+  static async open(folder: string): Promise<Workspace> {
+    await mkdir(folder, { recursive: true });
+    await chmod(folder, 0o711);
+    return new Workspace(folder, true);
   }
 
   /** Guards a server: it ends when this process does. */
