@@ -66,7 +66,7 @@ export function readPayload(cursor: PayloadCursor, columns: ReadonlyMap<string, 
   let after: RawRow | null | undefined = null;
   let hasRow = false;
   let status: ExactJson | undefined;
-  const names = new Set<string>();
+  const names: string[] = [];
   cursor.fields((name) => {
     switch (name) {
       case 'op':
@@ -85,11 +85,11 @@ export function readPayload(cursor: PayloadCursor, columns: ReadonlyMap<string, 
         after = readRow(cursor, columns);
         return;
       case 'status':
-        names.add(name);
+        names.push(name);
         status = cursor.value();
         return;
       default:
-        names.add(name);
+        names.push(name);
         cursor.skip();
     }
   });
@@ -107,13 +107,13 @@ export function readPayload(cursor: PayloadCursor, columns: ReadonlyMap<string, 
   return { type: 'envelope', envelope: { op: op as EnvelopeOp, source, before, after } };
 }
 
-function notEnvelope(op: ExactJson | undefined, names: ReadonlySet<string>, status: ExactJson | undefined): Payload {
+function notEnvelope(op: ExactJson | undefined, names: readonly string[], status: ExactJson | undefined): Payload {
   if (op !== undefined) return { type: 'bare' };
-  if (names.has('ddl') || names.has('tableChanges')) return { type: 'control', reason: 'schema_change' };
-  if ((status === 'BEGIN' || status === 'END') && names.has('id') && names.has('event_count')) {
+  if (names.includes('ddl') || names.includes('tableChanges')) return { type: 'control', reason: 'schema_change' };
+  if ((status === 'BEGIN' || status === 'END') && names.includes('id') && names.includes('event_count')) {
     return { type: 'control', reason: 'transaction' };
   }
-  if (names.has('ts_ms') && [...names].every((name) => name === 'ts_ms' || name === 'ts_us' || name === 'ts_ns')) {
+  if (names.includes('ts_ms') && names.every((name) => name === 'ts_ms' || name === 'ts_us' || name === 'ts_ns')) {
     return { type: 'control', reason: 'heartbeat' };
   }
   return { type: 'bare' };

@@ -63,11 +63,7 @@ export function readFlatTombstone(headers: RecordHeaders | undefined): FlatEvent
 function flatEvent(row: RawRow, added: ReadonlyMap<string, ExactJson>): FlatEvent {
   const take = (name: string): ExactJson => added.get(name) ?? added.get(`source_${name}`) ?? null;
   const times = (prefix: string): bigint | null =>
-    microseconds(
-      integerOf(added.get(`${prefix}ts_us`) ?? null),
-      integerOf(added.get(`${prefix}ts_ns`) ?? null),
-      integerOf(added.get(`${prefix}ts_ms`) ?? null),
-    );
+    microseconds(added.get(`${prefix}ts_us`) ?? null, added.get(`${prefix}ts_ns`) ?? null, added.get(`${prefix}ts_ms`) ?? null);
   const op = textOf(take('op'));
   const deleted = added.get('deleted');
   return {

@@ -34,9 +34,9 @@ export function readSource(cursor: PayloadCursor): EnvelopeSource | null {
   }
   let schema: string | null = null;
   let table: string | null = null;
-  let tsUs: bigint | null = null;
-  let tsNs: bigint | null = null;
-  let tsMs: bigint | null = null;
+  let tsUs: ExactJson = null;
+  let tsNs: ExactJson = null;
+  let tsMs: ExactJson = null;
   let lsn: bigint | null = null;
   let txId: string | null = null;
   let gtid: string | null = null;
@@ -50,13 +50,13 @@ export function readSource(cursor: PayloadCursor): EnvelopeSource | null {
         table = textOf(cursor.value());
         return;
       case 'ts_us':
-        tsUs = integerOf(cursor.value());
+        tsUs = cursor.value();
         return;
       case 'ts_ns':
-        tsNs = integerOf(cursor.value());
+        tsNs = cursor.value();
         return;
       case 'ts_ms':
-        tsMs = integerOf(cursor.value());
+        tsMs = cursor.value();
         return;
       case 'lsn':
         lsn = integerOf(cursor.value());
@@ -77,11 +77,14 @@ export function readSource(cursor: PayloadCursor): EnvelopeSource | null {
   return { schema, table, committedAtUs: microseconds(tsUs, tsNs, tsMs), lsn, txId: txId ?? gtid, snapshot };
 }
 
-/** The finest of the three, as microseconds. */
-export function microseconds(us: bigint | null, ns: bigint | null, ms: bigint | null): bigint | null {
-  if (us !== null) return us;
-  if (ns !== null) return ns / 1000n;
-  return ms === null ? null : ms * 1000n;
+/** The finest of the three that is a number, as microseconds. */
+export function microseconds(us: ExactJson, ns: ExactJson, ms: ExactJson): bigint | null {
+  const exact = integerOf(us);
+  if (exact !== null) return exact;
+  const fine = integerOf(ns);
+  if (fine !== null) return fine / 1000n;
+  const coarse = integerOf(ms);
+  return coarse === null ? null : coarse * 1000n;
 }
 
 export function integerOf(value: ExactJson): bigint | null {
