@@ -125,7 +125,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     concurrency: config.sweep.concurrency,
     maxRowsPerSecond: config.sweep.maxRowsPerSecond ?? 0,
     makeId,
-    strategyReason: strategyReason(config),
+    strategy: config.sweep.strategy,
     ...(options.onSweepProgress === undefined ? {} : { onProgress: options.onSweepProgress }),
   });
   const progress =
@@ -243,17 +243,6 @@ function restore(
 function placeholdersOf({ events }: Config): readonly string[] {
   const configured = events?.kind === 'kafka' ? [events.unavailablePlaceholder] : [];
   return [...new Set([DEFAULT_PLACEHOLDER, ...configured])];
-}
-
-function strategyReason(config: Config): string {
-  switch (config.sweep.strategy) {
-    case 'auto':
-    case 'portable':
-      return 'canonical text and md5 in SQL on both sides: works between any two versions';
-    case 'fast':
-    case 'client':
-      return `${config.sweep.strategy} was asked for; this version has the portable path alone`;
-  }
 }
 
 /** Ids that sort by the time they were made: 12 hexadecimal digits of ms, then 12 at random. */

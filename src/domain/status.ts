@@ -37,11 +37,17 @@ export interface LagFigures {
 
 export type SweepStatus = 'running' | 'settling' | 'done' | 'cancelled' | 'failed';
 
+/**
+ * How the rows of both sides are digested: by the engine's own hash functions, by text and md5 in SQL, or by reading
+ * them out and hashing them here.
+ */
+export type DigestPath = 'fast' | 'portable' | 'client';
+
 /** One table's part in a sweep. */
 export interface SweepTableProgress {
   readonly table: string;
   readonly status: SweepStatus;
-  readonly strategy: 'portable' | 'fast' | 'client';
+  readonly strategy: DigestPath;
   readonly strategyReason: string;
   readonly progressRatio: number;
   readonly chunksDone: number;
@@ -93,7 +99,7 @@ export interface TableStatus {
   readonly lastCleanSweepMs: number | null;
   readonly lastSweepEndedMs: number | null;
   readonly sweep: SweepTableProgress | null;
-  readonly strategy: 'portable' | 'fast' | 'client' | null;
+  readonly strategy: DigestPath | null;
   readonly schemaFindings: readonly SchemaFinding[];
 }
 

@@ -3,7 +3,7 @@ import type { DeadLetter, DeadLetterPlace } from '../domain/dead-letter.ts';
 import type { Drift, DriftEvent, DriftKind, FoundBy } from '../domain/drift.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { KeyId, Row, RowKey } from '../domain/row.ts';
-import type { SweepTableProgress, SweepStatus } from '../domain/status.ts';
+import type { DigestPath, SweepTableProgress, SweepStatus } from '../domain/status.ts';
 
 /** A row as one read found it. */
 export interface RowRead {
@@ -19,7 +19,10 @@ export interface RowsRead {
   readonly readAtUs: bigint;
 }
 
-/** A half-open range of keys, `from` ≤ key < `to`; null is open. */
+/**
+ * A half-open range of keys, `from` ≤ key < `to`; null is open. A bound with fewer values than the key has stands
+ * before all keys that begin so.
+ */
 export interface KeyRange {
   readonly from: RowKey | null;
   readonly to: RowKey | null;
@@ -30,6 +33,12 @@ export interface Digest {
   readonly rows: bigint;
   /** Sum of the rows' 64-bit digests, as exact decimal text. */
   readonly sum: string;
+}
+
+/** Some of the buckets that `bucketDigests` parts a range into. */
+export interface BucketChoice {
+  readonly buckets: number;
+  readonly chosen: readonly number[];
 }
 
 export interface RowDigest {
@@ -76,11 +85,17 @@ export interface Database {
   /** Slot names of this database's subscriptions (native logical replication into it). */
   subscriptionSlots(signal: AbortSignal): Promise<readonly string[]>;
   estimateRows(pair: Pair, signal: AbortSignal): Promise<bigint>;
-  digest(pair: Pair, range: KeyRange, signal: AbortSignal): Promise<Digest>;
+  /** Keys, or beginnings of keys, after `after` that part the table into ranges of about as many rows, in order; none where nothing is known. */
+  splitKeys(pair: Pair, after: RowKey | null, signal: AbortSignal): Promise<readonly RowKey[]>;
+  /** What the fast path's hash functions make of fixed values; null where the server lacks one. Equal on both sides: their digests can be compared. */
+  hashFingerprint(signal: AbortSignal): Promise<string | null>;
+  digest(pair: Pair, range: KeyRange, path: DigestPath, signal: AbortSignal): Promise<Digest>;
+  /** Digests of a range by a hash of the keys, the same on both sides: one for each of `buckets`, the empty ones absent. */
+  bucketDigests(pair: Pair, range: KeyRange, buckets: number, path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<number, Digest>>;
   /** The key that stands `rows` rows after `range.from` within the range, and none if it has no more than that. */
   keyAfter(pair: Pair, range: KeyRange, rows: number, signal: AbortSignal): Promise<RowKey | null>;
-  /** Keys and row digests of a range, in key order, at most `limit`. */
-  rowDigests(pair: Pair, range: KeyRange, limit: number, signal: AbortSignal): Promise<readonly RowDigest[]>;
+  /** Keys and row digests of a range, in key order, at most `limit`; of some of its buckets alone where they are given. */
+  rowDigests(pair: Pair, range: KeyRange, limit: number, path: DigestPath, signal: AbortSignal, only?: BucketChoice): Promise<readonly RowDigest[]>;
 }
 
 /** Who receives the change stream. */

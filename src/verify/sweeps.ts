@@ -8,10 +8,14 @@ import type { DriftBook } from './drift-book.ts';
 import type { CheckEnd, PendingChecks } from './pending-checks.ts';
 import type { Clock, Database, KeyRange, StoredSweep, StoredSweepTable, VerifyMetrics, VerifyStore } from './ports.ts';
 import type { Proofs } from './proofs.ts';
-import { digestBoth, locate, persistent, sameDigest, type Sides } from './sweep-compare.ts';
+import { bucketsFor, digestBoth, locate, locateByBucket, persistent, type ChunkFindings, type Comparison, type Sides } from './sweep-compare.ts';
+import { planChunks } from './sweep-plan.ts';
+import { chooseStrategy, type AskedStrategy, type Strategy } from './sweep-strategy.ts';
 
-/** Rows of a chunk where `sweep.chunk_rows` is `auto`. */
-export const CHUNK_ROWS = 10_000;
+/** Rows of a chunk where `sweep.chunk_rows` is `auto`: some tens of milliseconds of a query, so that its own cost is small. */
+export const CHUNK_ROWS = 50_000;
+/** So many of the last chunks are looked at to tell whether the next is likely to differ. */
+const RECENT_CHUNKS = 8;
 /** Suspects that may wait for their recheck before the sweep pauses. */
 const SUSPECTS_MAX = 10_000;
 const SUSPECTS_WAIT_MS = 50;
@@ -39,7 +43,7 @@ export interface SweepsParts {
   /** 0: unlimited. */
   readonly maxRowsPerSecond: number;
   readonly makeId: () => string;
-  readonly strategyReason: string;
+  readonly strategy: AskedStrategy;
   onProgress?(progress: SweepTableProgress, estimatedRows: bigint): void;
 }
 
@@ -64,6 +68,7 @@ interface Chunk {
 /** A table's sweep under way. */
 interface TableSweep extends Tally {
   readonly pair: Pair;
+  strategy: Strategy;
   status: SweepStatus;
   estimatedRows: bigint;
   waiting: number;
@@ -76,6 +81,8 @@ interface TableSweep extends Tally {
   endedAtMs: number | null;
   resumeFrom: RowKey | null;
   walked: bigint;
+  /** Whether each of the last chunks was equal. */
+  recent: readonly boolean[];
   error: string | null;
 }
 
@@ -102,14 +109,14 @@ export class Sweeps {
 
   /** The sweep under way, or null. */
   current(): Sweep | null {
-    return this.running === null ? null : describe(this.running, this.parts.strategyReason);
+    return this.running === null ? null : describe(this.running);
   }
 
   /** This table's part in the sweep under way or the last one that had it. */
   progressOf(table: string): SweepTableProgress | null {
     for (const sweep of this.running === null ? this.ended : [this.running, ...this.ended]) {
       const part = sweep.tables.find((candidate) => candidate.pair.id === table);
-      if (part !== undefined) return describeTable(part, this.parts.strategyReason);
+      if (part !== undefined) return describeTable(part);
     }
     return null;
   }
@@ -130,7 +137,7 @@ export class Sweeps {
       tables: this.parts.pairs.filter((pair) => tables.includes(pair.id)).map((pair) => fresh(pair, nowMs)),
       cancel: new AbortController(),
     };
-    return { sweep: describe(sweep, this.parts.strategyReason), done: this.run(sweep, signal) };
+    return { sweep: describe(sweep), done: this.run(sweep, signal) };
   }
 
   /** Goes on with a sweep that a stop interrupted, to its end; null when there is none. */
@@ -170,7 +177,7 @@ export class Sweeps {
           table.endedAtMs = this.parts.clock.nowMs();
         }
       }
-      if (stop.aborted) return describe(sweep, this.parts.strategyReason);
+      if (stop.aborted) return describe(sweep);
       const failed = sweep.tables.some((table) => table.status === 'failed');
       sweep.status = sweep.cancel.signal.aborted ? 'cancelled' : failed ? 'failed' : 'done';
       for (const table of sweep.tables) {
@@ -179,7 +186,7 @@ export class Sweeps {
       }
       sweep.endedAtMs = this.parts.clock.nowMs();
       await this.save(sweep, true);
-      return describe(sweep, this.parts.strategyReason);
+      return describe(sweep);
     } finally {
       this.running = null;
       this.ended.unshift(sweep);
@@ -191,6 +198,7 @@ export class Sweeps {
     const { clock, proofs, book, skew, primarySide, sides } = this.parts;
     const primary = sides[primarySide];
     table.estimatedRows = await primary.estimateRows(table.pair, signal);
+    table.strategy = await this.ask(() => chooseStrategy(this.parts.strategy, sides.old, sides.new, signal), signal);
     if (table.startedAtUs === 0n) {
       table.startedAtMs = clock.nowMs();
       table.startedAtUs = clock.nowUs() + (skew[primarySide].best()?.offsetUs ?? 0n);
@@ -213,7 +221,7 @@ export class Sweeps {
       oldRows: table.oldRows,
       newRows: table.newRows,
     });
-    this.parts.onProgress?.(describeTable(table, this.parts.strategyReason), table.estimatedRows);
+    this.parts.onProgress?.(describeTable(table), table.estimatedRows);
   }
 
   /** Walks the table chunk by chunk; some are compared at once. */
@@ -225,23 +233,19 @@ export class Sweeps {
     const running = new Set<Promise<void>>();
     const failure = new AbortController();
     const chunkSignal = AbortSignal.any([signal, failure.signal]);
+    const comparison: Comparison = { sides: asked, pair, path: table.strategy.path, signal: chunkSignal };
     const startedMs = clock.nowMs();
-    let from = table.resumeFrom;
     try {
-      for (;;) {
+      for await (const range of planChunks({ side: asked.old, pair, from: table.resumeFrom, chunkRows, estimatedRows: table.estimatedRows, signal: chunkSignal })) {
         await this.throttle(table, startedMs, chunkSignal);
-        const to = await asked.old.keyAfter(pair, { from, to: null }, chunkRows, chunkSignal);
-        const chunk: Chunk = { range: { from, to }, tally: emptyTally(), compared: false, waiting: 0 };
+        const chunk: Chunk = { range, tally: emptyTally(), compared: false, waiting: 0 };
         table.chunks.push(chunk);
-        const compared = limit(() => this.runChunk(table, chunk, asked, chunkSignal))
+        const compared = limit(() => this.runChunk(table, chunk, comparison))
           .then(() => this.save(sweep, false))
           .finally(() => running.delete(compared));
         compared.catch((error: unknown) => failure.abort(error));
         running.add(compared);
         if (running.size >= concurrency) await Promise.race(running);
-        table.walked += BigInt(chunkRows);
-        if (to === null) break;
-        from = to;
       }
       await Promise.all(running);
     } catch (error) {
@@ -252,25 +256,35 @@ export class Sweeps {
     }
   }
 
-  private async runChunk(table: TableSweep, chunk: Chunk, sides: Sides, signal: AbortSignal): Promise<void> {
+  private async runChunk(table: TableSweep, chunk: Chunk, comparison: Comparison): Promise<void> {
     const { metrics } = this.parts;
-    const { pair } = table;
-    const digests = await digestBoth(sides, pair, chunk.range, signal);
-    const equal = sameDigest(...digests);
-    if (equal) count(table, chunk, { oldRows: digests[0].rows, newRows: digests[1].rows });
-    else {
-      for await (const found of locate(sides, pair, chunk.range, digests, signal)) {
-        count(table, chunk, { oldRows: found.equalRows, newRows: found.equalRows });
-        for (const key of found.suspects) await this.suspect(table, chunk, key, signal);
-      }
+    const { pair, signal } = comparison;
+    let suspects = 0;
+    for await (const found of this.findings(table, chunk.range, comparison)) {
+      count(table, chunk, { oldRows: found.equalRows, newRows: found.equalRows });
+      metrics.sweepRows(pair.id, 'old', found.rows[0]);
+      metrics.sweepRows(pair.id, 'new', found.rows[1]);
+      table.walked += found.rows[0] > found.rows[1] ? found.rows[0] : found.rows[1];
+      suspects += found.suspects.length;
+      for (const key of found.suspects) await this.suspect(table, chunk, key, signal);
     }
-    count(table, chunk, { chunksDone: 1, chunksDiffering: equal ? 0 : 1 });
+    const isEqual = suspects === 0;
+    table.recent = [...table.recent, isEqual].slice(-RECENT_CHUNKS);
+    count(table, chunk, { chunksDone: 1, chunksDiffering: isEqual ? 0 : 1 });
     chunk.compared = true;
     keepSettled(table);
-    metrics.sweepChunk(pair.id, equal ? 'equal' : 'differing');
-    metrics.sweepRows(pair.id, 'old', digests[0].rows);
-    metrics.sweepRows(pair.id, 'new', digests[1].rows);
-    this.parts.onProgress?.(describeTable(table, this.parts.strategyReason), table.estimatedRows);
+    metrics.sweepChunk(pair.id, isEqual ? 'equal' : 'differing');
+    this.parts.onProgress?.(describeTable(table), table.estimatedRows);
+  }
+
+  /** Where most chunks differ of late, the next is parted into buckets at once: its whole digest would only say that it differs too. */
+  private async *findings(table: TableSweep, range: KeyRange, comparison: Comparison): AsyncGenerator<ChunkFindings> {
+    const differing = table.recent.filter((isEqual) => !isEqual).length;
+    if (table.recent.length === RECENT_CHUNKS && 2 * differing > RECENT_CHUNKS) {
+      yield* locateByBucket(comparison, range, bucketsFor(BigInt(this.parts.chunkRows)));
+      return;
+    }
+    yield* locate(comparison, range, await digestBoth(comparison, range));
   }
 
   /** Asks again while that can help. */
@@ -329,7 +343,7 @@ export class Sweeps {
     const nowMs = this.parts.clock.nowMs();
     if (!always && nowMs - this.savedAtMs < SAVE_MS) return;
     this.savedAtMs = nowMs;
-    const described = describe(sweep, this.parts.strategyReason);
+    const described = describe(sweep);
     const stored: StoredSweep = {
       ...described,
       tables: described.tables.map((progress, index): StoredSweepTable => {
@@ -382,6 +396,7 @@ function fresh(pair: Pair, nowMs: number): TableSweep {
   return {
     ...emptyTally(),
     pair,
+    strategy: { path: 'portable', reason: 'the table’s turn has not come' },
     status: 'running',
     estimatedRows: 0n,
     waiting: 0,
@@ -392,6 +407,7 @@ function fresh(pair: Pair, nowMs: number): TableSweep {
     endedAtMs: null,
     resumeFrom: null,
     walked: 0n,
+    recent: [],
     error: null,
   };
 }
@@ -409,6 +425,7 @@ function restore(pair: Pair, stored: StoredSweepTable): TableSweep {
     ...fresh(pair, stored.startedAtMs),
     ...kept,
     kept,
+    strategy: { path: stored.strategy, reason: stored.strategyReason },
     status: stored.status === 'settling' ? 'running' : stored.status,
     startedAtUs: stored.startedAtUs,
     endedAtMs: stored.endedAtMs,
@@ -417,13 +434,13 @@ function restore(pair: Pair, stored: StoredSweepTable): TableSweep {
   };
 }
 
-function describe(sweep: RunningSweep, strategyReason: string): Sweep {
+function describe(sweep: RunningSweep): Sweep {
   return {
     id: sweep.id,
     status: sweep.status,
     startedAtMs: sweep.startedAtMs,
     endedAtMs: sweep.endedAtMs,
-    tables: sweep.tables.map((table) => describeTable(table, strategyReason)),
+    tables: sweep.tables.map((table) => describeTable(table)),
   };
 }
 
@@ -432,15 +449,16 @@ function tallyJson(tally: Tally): Pick<SweepTableProgress, 'chunksDone' | 'chunk
   return { chunksDone, chunksDiffering, rows: { old: oldRows.toString(), new: newRows.toString() }, suspects, drift };
 }
 
-function describeTable(table: TableSweep, strategyReason: string): SweepTableProgress {
+function describeTable(table: TableSweep): SweepTableProgress {
+  const { path, reason } = table.strategy;
   const over = table.status === 'done' || table.status === 'settling';
   const estimated = Number(table.estimatedRows);
   const ratio = over ? 1 : estimated <= 0 ? 0 : Math.min(0.99, Number(table.oldRows) / estimated);
   return {
     table: table.pair.id,
     status: table.status,
-    strategy: 'portable',
-    strategyReason,
+    strategy: path,
+    strategyReason: reason,
     progressRatio: ratio,
     ...tallyJson(table),
     startedAtMs: table.startedAtMs,

@@ -4,11 +4,13 @@ import type { Pair, PairColumn, Side, SqlType, TableDescription, TableName } fro
 import { columnOn, qualifiedName, tableOn } from '../../domain/pair.ts';
 import type { CanonicalValue, KeyId, RowKey } from '../../domain/row.ts';
 import { keyId } from '../../domain/row.ts';
+import type { DigestPath } from '../../domain/status.ts';
 import { valuesOf } from '../../domain/values/column-values.ts';
-import type { ClockSample, Database, Digest, KeyRange, LogProgress, RowDigest, RowRead, RowsRead } from '../../verify/ports.ts';
+import { CHAIN_PROBE_SQL } from '../../domain/values/hash-sql.ts';
+import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, RowDigest, RowRead, RowsRead } from '../../verify/ports.ts';
 import { describeExpression, describeTable } from './catalogue.ts';
-import type { Statement } from './digest-sql.ts';
-import { digestStatement, keyAfterStatement, rowDigestsStatement } from './digest-sql.ts';
+import type { SqlPath, Statement } from './digest-sql.ts';
+import { bucketDigestsStatement, digestStatement, keyAfterStatement, rowDigestsStatement, splitKeysStatement } from './digest-sql.ts';
 import type { ByteOrdered } from './key-sql.ts';
 import { ROW, canHold, filterSql, keyColumns, quoteTable, sortsAsText } from './key-sql.ts';
 import { epochUsSql, rowsSql } from './rows-sql.ts';
@@ -148,9 +150,36 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     return BigInt(/rows=(\d+)/.exec(rows[0]?.[0] ?? '')?.[1] ?? '0');
   }
 
-  async digest(pair: Pair, range: KeyRange, signal: AbortSignal): Promise<Digest> {
-    const [row] = await this.ranged(pair, signal, (byteOrdered) => digestStatement(pair, this.side, range, byteOrdered));
+  async hashFingerprint(signal: AbortSignal): Promise<string | null> {
+    try {
+      const [row] = await this.sessions.query(`SELECT concat_ws(' ', ${CHAIN_PROBE_SQL.join(', ')})`, [], null, signal);
+      return row?.[0] ?? null;
+    } catch (error) {
+      if (error instanceof LockstepError && error.retry === 'final') return null;
+      throw error;
+    }
+  }
+
+  async splitKeys(pair: Pair, after: RowKey | null, signal: AbortSignal): Promise<readonly RowKey[]> {
+    const [key] = keyColumns(pair, this.side);
+    if (key === undefined || key.column.expression !== undefined) return [];
+    const rows = await this.ranged(pair, signal, (byteOrdered) => splitKeysStatement(pair, this.side, after, byteOrdered));
+    return rows.map((row) => [this.canonical(pair, key.pairColumn, row[0] ?? '')]);
+  }
+
+  async digest(pair: Pair, range: KeyRange, path: DigestPath, signal: AbortSignal): Promise<Digest> {
+    const [row] = await this.ranged(pair, signal, (byteOrdered) => digestStatement(pair, this.side, range, inSql(path), byteOrdered));
     return { rows: BigInt(row?.[0] ?? '0'), sum: row?.[1] ?? '0' };
+  }
+
+  async bucketDigests(pair: Pair, range: KeyRange, buckets: number, path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<number, Digest>> {
+    const [row] = await this.ranged(pair, signal, (byteOrdered) => bucketDigestsStatement(pair, this.side, range, buckets, inSql(path), byteOrdered));
+    const digests = new Map<number, Digest>();
+    for (const told of row?.[0]?.split(',') ?? []) {
+      const [bucket = '', rows = '', sum = ''] = told.split(':');
+      digests.set(Number(bucket), { rows: BigInt(rows), sum });
+    }
+    return digests;
   }
 
   async keyAfter(pair: Pair, range: KeyRange, rows: number, signal: AbortSignal): Promise<RowKey | null> {
@@ -158,8 +187,8 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     return row === undefined ? null : this.canonicalKey(pair, row);
   }
 
-  async rowDigests(pair: Pair, range: KeyRange, limit: number, signal: AbortSignal): Promise<readonly RowDigest[]> {
-    const rows = await this.ranged(pair, signal, (byteOrdered) => rowDigestsStatement(pair, this.side, range, limit, byteOrdered));
+  async rowDigests(pair: Pair, range: KeyRange, limit: number, path: DigestPath, signal: AbortSignal, only?: BucketChoice): Promise<readonly RowDigest[]> {
+    const rows = await this.ranged(pair, signal, (byteOrdered) => rowDigestsStatement(pair, this.side, range, limit, inSql(path), byteOrdered, only));
     return rows.map((row) => ({ key: this.canonicalKey(pair, row), digest: row[pair.key.length] ?? '' }));
   }
 
@@ -225,6 +254,10 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     if (row === undefined) throw new LockstepError('query_failed', `${this.side} database answered nothing`, { about: { side: this.side } });
     return row;
   }
+}
+
+function inSql(path: DigestPath): SqlPath {
+  return path === 'client' ? 'portable' : path;
 }
 
 function bigintOrNull(text: string | null | undefined): bigint | null {

@@ -50,7 +50,8 @@ function isEnum(column: ColumnDescription): boolean {
   return column.type.kind === 'enum';
 }
 
-function castOf(column: ColumnDescription): string {
+/** The type to which a key's text is cast on this side. */
+export function castOf(column: ColumnDescription): string {
   return isEnum(column) ? 'text' : (CASTS[column.type.base] ?? quoteName(column.type.base));
 }
 
@@ -84,13 +85,14 @@ export function sortsAsText({ pairColumn }: KeyColumn): boolean {
 export type ByteOrdered = ReadonlySet<string>;
 
 /** The expression by which both sides order a key column. */
-function orderSql(key: KeyColumn, byteOrdered: ByteOrdered): string {
+export function orderSql(key: KeyColumn, byteOrdered: ByteOrdered): string {
   if (!sortsAsText(key)) return columnSql(key.column);
   if (!isEnum(key.column) && byteOrdered.has(key.column.name)) return columnSql(key.column);
   return `${columnSql(key.column)}::text COLLATE "C"`;
 }
 
-function boundSql(key: KeyColumn, byteOrdered: ByteOrdered, parameter: number, value: string): string {
+/** A bound of a range, ready to be compared with `orderSql`. */
+export function boundSql(key: KeyColumn, byteOrdered: ByteOrdered, parameter: number, value: string): string {
   const asText = sortsAsText(key) && (isEnum(key.column) || !byteOrdered.has(key.column.name));
   if (asText) return `$${parameter}::text`;
   // A bound may come from the other side, whose column may hold more.
@@ -110,17 +112,17 @@ export function rangeSql(pair: Pair, side: Side, range: KeyRange, byteOrdered: B
   const order = keys.map((key) => orderSql(key, byteOrdered));
   const parameters: string[] = [];
   const bound = (key: RowKey): string => {
-    const values = keys.map((column, index) => {
-      const value = key[index] as string;
+    const values = key.map((value, index) => {
       parameters.push(value);
-      return boundSql(column, byteOrdered, parameters.length, value);
+      return boundSql(keys[index] as KeyColumn, byteOrdered, parameters.length, value);
     });
     return `ROW(${values.join(', ')})`;
   };
+  const ordered = (key: RowKey): string => `ROW(${order.slice(0, key.length).join(', ')})`;
   const conditions = [`${filterSql(pair, side)}`];
   for (const { column } of keys) if (column.nullable) conditions.push(`${columnSql(column)} IS NOT NULL`);
-  if (range.from !== null) conditions.push(`ROW(${order.join(', ')}) >= ${bound(range.from)}`);
-  if (range.to !== null) conditions.push(`ROW(${order.join(', ')}) < ${bound(range.to)}`);
+  if (range.from !== null) conditions.push(`${ordered(range.from)} >= ${bound(range.from)}`);
+  if (range.to !== null) conditions.push(`${ordered(range.to)} < ${bound(range.to)}`);
   const where = conditions.filter((condition) => condition !== '');
   return {
     from: `FROM ${quoteTable(tableOn(pair, side))} AS ${ROW}${where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`}`,

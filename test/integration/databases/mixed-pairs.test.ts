@@ -9,6 +9,7 @@ import { startPostgresPair } from '../../stack/postgres-server.ts';
 import { pairOf } from './pairs.ts';
 
 const FOREVER = new AbortController().signal;
+const PATHS = ['portable', 'fast'] as const;
 
 interface MixedCase {
   readonly old: string;
@@ -98,12 +99,20 @@ afterAll(async () => {
   await servers?.stop();
 });
 
-async function rowsOf(pair: Pair, side: 'old' | 'new', count: number): Promise<readonly { readonly row: Row; readonly digest: string }[]> {
+interface DigestedRow {
+  readonly row: Row;
+  readonly digests: Readonly<Record<(typeof PATHS)[number], string>>;
+}
+
+async function rowsOf(pair: Pair, side: 'old' | 'new', count: number): Promise<readonly DigestedRow[]> {
   const keys = Array.from({ length: count }, (_, index) => [String(index)]);
   const { rows } = await databases[side].readRows(pair, keys, FOREVER);
-  const digests = await databases[side].rowDigests(pair, { from: null, to: null }, 1000, FOREVER);
-  const digestOf = new Map(digests.map(({ key, digest }) => [key[0], digest]));
-  return keys.map(([key = '']) => ({ row: rows.get(key)?.row ?? [], digest: digestOf.get(key) ?? '' }));
+  const digestsOn = async (path: (typeof PATHS)[number]): Promise<Map<string | undefined, string>> => {
+    const digests = await databases[side].rowDigests(pair, { from: null, to: null }, 1000, path, FOREVER);
+    return new Map(digests.map(({ key, digest }) => [key[0], digest]));
+  };
+  const [portable, fast] = [await digestsOn('portable'), await digestsOn('fast')];
+  return keys.map(([key = '']) => ({ row: rows.get(key)?.row ?? [], digests: { portable: portable.get(key) ?? '', fast: fast.get(key) ?? '' } }));
 }
 
 describe('columns of two types', () => {
@@ -124,8 +133,10 @@ describe('columns of two types', () => {
         const differs = differingColumns(one.row, alignedTo(pair, one.row, other.row)).length > 0;
         const back = differingColumns(alignedTo(pair, other.row, one.row), other.row).length > 0;
         expect({ words, differs, back }).toEqual({ words, differs: index >= equal.length, back: index >= equal.length });
-        if (one.digest === other.digest) expect({ words, differs }).toEqual({ words, differs: false });
-        else if (!differs) expect({ words, finer: finer.includes(index) }).toEqual({ words, finer: true });
+        for (const path of PATHS) {
+          if (one.digests[path] === other.digests[path]) expect({ path, words, differs }).toEqual({ path, words, differs: false });
+          else if (!differs) expect({ path, words, finer: finer.includes(index) }).toEqual({ path, words, finer: true });
+        }
       }
     });
   }

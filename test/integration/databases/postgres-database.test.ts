@@ -36,6 +36,7 @@ ANALYZE;`;
 
 const FOREVER = new AbortController().signal;
 const ALL: KeyRange = { from: null, to: null };
+const path = 'portable';
 
 let servers: PostgresPair;
 let old: PostgresDatabase;
@@ -95,7 +96,7 @@ describe('rows by key', () => {
     const read = await old.readRows(pair, [['1', '2024-01-02'], ['300', '2024-10-27'], ['300', '2024-10-28']], FOREVER);
     expect([...read.rows.values()].map(({ row }) => row)).toEqual([['1', '2024-01-02', '1'], ['300', '2024-10-27', '300']]);
     expect([...read.rows.values()].every(({ committedAtUs }) => committedAtUs !== null)).toBe(true);
-    expect(await neu.digest(pair, ALL, FOREVER)).toEqual(await old.digest(pair, ALL, FOREVER));
+    expect(await neu.digest(pair, ALL, path, FOREVER)).toEqual(await old.digest(pair, ALL, path, FOREVER));
     expect((await old.readRows(pair, [], FOREVER)).rows.size).toBe(0);
   });
 
@@ -112,15 +113,15 @@ describe('rows by key', () => {
     expect([...(await old.readRows(pair, keys, FOREVER)).rows.values()].map(({ row }) => row)).toEqual([['2', '2']]);
     expect([...(await neu.readRows(pair, keys, FOREVER)).rows.values()].map(({ row }) => row)).toEqual([['1.5', '1'], ['2', '2']]);
     const range: KeyRange = { from: ['1.6'], to: null };
-    expect(await old.digest(pair, range, FOREVER)).toEqual(await neu.digest(pair, range, FOREVER));
-    expect((await neu.digest(pair, { from: null, to: ['1.6'] }, FOREVER)).rows).toBe(1n);
+    expect(await old.digest(pair, range, path, FOREVER)).toEqual(await neu.digest(pair, range, path, FOREVER));
+    expect((await neu.digest(pair, { from: null, to: ['1.6'] }, path, FOREVER)).rows).toBe(1n);
   });
 
   it('applies the row filter', async () => {
     const pair = await pairOf(old, neu, 'by_int', { where: { old: 'id % 2 = 0 -- even' } });
     const read = await old.readRows(pair, [['7'], ['8']], FOREVER);
     expect([...read.rows.keys()]).toEqual(['8']);
-    expect((await old.digest(pair, ALL, FOREVER)).rows).toBe(10_006n);
+    expect((await old.digest(pair, ALL, path, FOREVER)).rows).toBe(10_006n);
   });
 
   it('uses the index for integers, uuids, text and composite keys', async () => {
@@ -139,34 +140,34 @@ describe('digests', () => {
   it('agree while the rows do, and change with any value', async () => {
     for (const name of ['by_int', 'by_uuid', 'by_text', 'by_both', 'by_mood']) {
       const pair = await pairOf(old, neu, name);
-      expect(await neu.digest(pair, ALL, FOREVER)).toEqual(await old.digest(pair, ALL, FOREVER));
+      expect(await neu.digest(pair, ALL, path, FOREVER)).toEqual(await old.digest(pair, ALL, path, FOREVER));
     }
     const pair = await pairOf(old, neu, 'by_int');
-    const before = await old.digest(pair, ALL, FOREVER);
+    const before = await old.digest(pair, ALL, path, FOREVER);
     const sums = new Set([before.sum]);
     const changes = [`note = NULL`, `note = ''`, `note = '~'`, `amount = amount + 0.0001`, `at = at + interval '1 microsecond'`, `doc = '{"i": "9"}'`, `tags = '{}'`, `tags = NULL`];
     for (const change of changes) {
       await servers.new.query(`UPDATE public.by_int SET ${change} WHERE id = 9`);
-      const after = await neu.digest(pair, ALL, FOREVER);
+      const after = await neu.digest(pair, ALL, path, FOREVER);
       expect(after.rows).toBe(before.rows);
       expect(sums.has(after.sum), change).toBe(false);
       sums.add(after.sum);
       await servers.new.query(`DELETE FROM public.by_int WHERE id = 9; INSERT INTO public.by_int SELECT 9, 'note 9', 13.5, timestamptz '2024-01-01 00:09:00.000001+00', '{"i":9}', ARRAY['a', NULL, 'b9']`);
-      expect(await neu.digest(pair, ALL, FOREVER)).toEqual(before);
+      expect(await neu.digest(pair, ALL, path, FOREVER)).toEqual(before);
     }
   });
 
   it('do not cancel when two rows swap a value', async () => {
     const pair = await pairOf(old, neu, 'by_uuid');
     await servers.new.query('BEGIN; UPDATE public.by_uuid SET v = 3 - v WHERE v IN (1, 2); COMMIT');
-    expect(await neu.digest(pair, ALL, FOREVER)).not.toEqual(await old.digest(pair, ALL, FOREVER));
+    expect(await neu.digest(pair, ALL, path, FOREVER)).not.toEqual(await old.digest(pair, ALL, path, FOREVER));
     await servers.new.query('BEGIN; UPDATE public.by_uuid SET v = 3 - v WHERE v IN (1, 2); COMMIT');
   });
 
   it('cut into half-open chunks that miss no row and count none twice', async () => {
     for (const name of ['by_int', 'by_uuid', 'by_text', 'by_both', 'by_mood']) {
       const pair = await pairOf(old, neu, name);
-      const whole = await old.digest(pair, ALL, FOREVER);
+      const whole = await old.digest(pair, ALL, path, FOREVER);
       let rows = 0n;
       let sum = 0n;
       let from: RowKey | null = null;
@@ -174,14 +175,14 @@ describe('digests', () => {
       do {
         const to: RowKey | null = await old.keyAfter(pair, { from, to: null }, 1777, FOREVER);
         for (const side of [old, neu]) {
-          const digest = await side.digest(pair, { from, to }, FOREVER);
+          const digest = await side.digest(pair, { from, to }, path, FOREVER);
           if (side === old) {
             rows += digest.rows;
             sum += BigInt(digest.sum);
           }
-          expect(digest).toEqual(await old.digest(pair, { from, to }, FOREVER));
+          expect(digest).toEqual(await old.digest(pair, { from, to }, path, FOREVER));
         }
-        seen.push(...(await old.rowDigests(pair, { from, to }, 2000, FOREVER)));
+        seen.push(...(await old.rowDigests(pair, { from, to }, 2000, path, FOREVER)));
         from = to;
       } while (from !== null);
       expect({ rows, sum: sum.toString() }).toEqual({ rows: whole.rows, sum: whole.sum });
@@ -193,8 +194,8 @@ describe('digests', () => {
   it('take bounds that only the other side can hold', async () => {
     const pair = await pairOf(old, neu, 'wide');
     const range: KeyRange = { from: ['6'], to: ['5000000001'] };
-    expect((await old.digest(pair, range, FOREVER)).rows).toBe(0n);
-    expect((await neu.digest(pair, range, FOREVER)).rows).toBe(1n);
+    expect((await old.digest(pair, range, path, FOREVER)).rows).toBe(0n);
+    expect((await neu.digest(pair, range, path, FOREVER)).rows).toBe(1n);
   });
 });
 
@@ -240,21 +241,21 @@ describe('what a database says of itself', () => {
 describe('when it cannot', () => {
   it('writes nothing', async () => {
     const pair = await pairOf(old, neu, 'by_mood', { where: { old: `set_config('x.y', nextval('public.nowhere')::text, false) IS NULL` } });
-    await expect(old.digest(pair, ALL, FOREVER)).rejects.toBeInstanceOf(LockstepError);
+    await expect(old.digest(pair, ALL, path, FOREVER)).rejects.toBeInstanceOf(LockstepError);
     await servers.old.query('CREATE SEQUENCE public.s');
     const writing = await pairOf(old, neu, 'by_mood', { where: { old: `nextval('public.s') > 0` } });
-    await expect(old.digest(writing, ALL, FOREVER)).rejects.toThrow(/read-only/);
+    await expect(old.digest(writing, ALL, path, FOREVER)).rejects.toThrow(/read-only/);
   });
 
   it('says so with a code, the side and the table', async () => {
     const reader = new PostgresDatabase({ side: 'old', url: servers.old.url().replace('postgres@', 'reader@'), pool: 1 });
     const pair = await pairOf(old, neu, 'by_mood');
-    await expect(reader.digest(pair, ALL, FOREVER)).rejects.toMatchObject({ code: 'permission_denied', retry: 'final', about: { side: 'old', table: 'public.by_mood' } });
+    await expect(reader.digest(pair, ALL, path, FOREVER)).rejects.toMatchObject({ code: 'permission_denied', retry: 'final', about: { side: 'old', table: 'public.by_mood' } });
     expect(await reader.subscriptionSlots(FOREVER)).toEqual([]);
     expect((await reader.logProgress(FOREVER)).insertLsn).toBeGreaterThan(0n);
     await reader.close();
     await servers.old.query('ALTER TABLE public.by_mood RENAME TO elsewhere');
-    await expect(old.digest(pair, ALL, FOREVER)).rejects.toMatchObject({ code: 'table_missing' });
+    await expect(old.digest(pair, ALL, path, FOREVER)).rejects.toMatchObject({ code: 'table_missing' });
     await servers.old.query('ALTER TABLE public.elsewhere RENAME TO by_mood');
     const nowhere = new PostgresDatabase({ side: 'new', url: 'postgres://postgres:secret@127.0.0.1:1/app', pool: 1 });
     const failure = await nowhere.clock(FOREVER).catch((error: unknown) => error);
@@ -266,10 +267,10 @@ describe('when it cannot', () => {
   it('gives up slow statements, and aborted ones at once', async () => {
     const pair = await pairOf(old, neu, 'by_mood', { where: { old: 'pg_sleep(60) IS NOT NULL' } });
     const hasty = new PostgresDatabase({ side: 'old', url: servers.old.url(), pool: 2, statementTimeoutMs: 200 });
-    await expect(hasty.digest(pair, ALL, FOREVER)).rejects.toMatchObject({ code: 'statement_timeout' });
+    await expect(hasty.digest(pair, ALL, path, FOREVER)).rejects.toMatchObject({ code: 'statement_timeout' });
     await hasty.close();
     const abort = new AbortController();
-    const running = old.digest(pair, ALL, abort.signal);
+    const running = old.digest(pair, ALL, path, abort.signal);
     await expect.poll(async () => (await servers.old.query(`SELECT 1 FROM pg_stat_activity WHERE application_name = 'lockstep' AND query LIKE '%pg_sleep(60)%'`)).length).toBe(1);
     abort.abort(new Error('enough'));
     await expect(running).rejects.toThrow('enough');

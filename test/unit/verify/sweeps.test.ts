@@ -50,7 +50,7 @@ class Bench {
       concurrency,
       maxRowsPerSecond: 0,
       makeId: () => 's1',
-      strategyReason: '',
+      strategy: 'auto',
     });
   }
 
@@ -152,7 +152,7 @@ describe('a sweep', () => {
       const slow = (database: MemoryDatabase): void => {
         const digest = database.digest.bind(database);
         database.digest = async (...asked) => {
-          await first.clock.sleep(500 * (1 + (steps++ % 4)), asked[2]);
+          await first.clock.sleep(500 * (1 + (steps++ % 4)), asked[3]);
           return digest(...asked);
         };
       };

@@ -1,6 +1,7 @@
 import type { Pair, Side } from '../../../../src/domain/pair.ts';
 import { encodeValues, keyId, keyOf, type KeyId, type Row, type RowKey } from '../../../../src/domain/row.ts';
-import type { ClockSample, Database, Digest, KeyRange, LogProgress, RowDigest, RowRead, RowsRead } from '../../../../src/verify/ports.ts';
+import type { DigestPath } from '../../../../src/domain/status.ts';
+import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, RowDigest, RowRead, RowsRead } from '../../../../src/verify/ports.ts';
 import { hasher } from './samples.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
@@ -78,11 +79,31 @@ export class MemoryDatabase implements Database {
     return BigInt(this.rows.size);
   }
 
-  async digest(pair: Pair, range: KeyRange, signal: AbortSignal): Promise<Digest> {
+  hashFingerprint(): Promise<string | null> {
+    return Promise.resolve('memory');
+  }
+
+  /** Statistics that somebody took; none by default. */
+  splits: readonly string[] = [];
+
+  async splitKeys(_pair: Pair, after: RowKey | null, signal: AbortSignal): Promise<readonly RowKey[]> {
+    await this.#work('splitKeys', signal);
+    return this.splits.filter((key) => after === null || key > (after[0] as string)).map((key) => [key]);
+  }
+
+  async digest(pair: Pair, range: KeyRange, _path: DigestPath, signal: AbortSignal): Promise<Digest> {
     await this.#work('digest', signal);
-    const rows = this.#within(pair, range);
-    const sum = rows.reduce((total, row) => total + hasher(encodeValues(row)), 0n);
-    return { rows: BigInt(rows.length), sum: sum.toString() };
+    return digestOf(this.#within(pair, range));
+  }
+
+  async bucketDigests(pair: Pair, range: KeyRange, buckets: number, _path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<number, Digest>> {
+    await this.#work('bucketDigests', signal);
+    const rows = new Map<number, Row[]>();
+    for (const row of this.#within(pair, range)) {
+      const bucket = bucketOf(pair, row, buckets);
+      rows.set(bucket, [...(rows.get(bucket) ?? []), row]);
+    }
+    return new Map([...rows].map(([bucket, within]) => [bucket, digestOf(within)]));
   }
 
   async keyAfter(pair: Pair, range: KeyRange, rows: number, signal: AbortSignal): Promise<RowKey | null> {
@@ -91,9 +112,10 @@ export class MemoryDatabase implements Database {
     return row === undefined ? null : keyOf(pair, row);
   }
 
-  async rowDigests(pair: Pair, range: KeyRange, limit: number, signal: AbortSignal): Promise<readonly RowDigest[]> {
+  async rowDigests(pair: Pair, range: KeyRange, limit: number, _path: DigestPath, signal: AbortSignal, only?: BucketChoice): Promise<readonly RowDigest[]> {
     await this.#work('rowDigests', signal);
     return this.#within(pair, range)
+      .filter((row) => only === undefined || only.chosen.includes(bucketOf(pair, row, only.buckets)))
       .slice(0, limit)
       .map((row) => ({ key: keyOf(pair, row) as RowKey, digest: hasher(encodeValues(row)).toString() }));
   }
@@ -112,4 +134,13 @@ export class MemoryDatabase implements Database {
     signal.throwIfAborted();
     this.trouble(question);
   }
+}
+
+function digestOf(rows: readonly Row[]): Digest {
+  const sum = rows.reduce((total, row) => total + hasher(encodeValues(row)), 0n);
+  return { rows: BigInt(rows.length), sum: sum.toString() };
+}
+
+function bucketOf(pair: Pair, row: Row, buckets: number): number {
+  return Number(hasher(keyId(keyOf(pair, row) as RowKey)) % BigInt(buckets));
 }

@@ -1,0 +1,31 @@
+import type { DigestPath } from '../domain/status.ts';
+import type { Database } from './ports.ts';
+
+/** How the rows of a pair are digested, and why so. */
+export interface Strategy {
+  readonly path: DigestPath;
+  readonly reason: string;
+}
+
+/** What configuration or a caller may ask for. */
+export type AskedStrategy = DigestPath | 'auto';
+
+/**
+ * Chooses the path: as asked, where both servers can; by itself the cheapest that is sure. Asked anew for each sweep,
+ * because a server may be another one by then.
+ */
+export async function chooseStrategy(asked: AskedStrategy, old: Database, neu: Database, signal: AbortSignal): Promise<Strategy> {
+  switch (asked) {
+    case 'portable':
+      return { path: 'portable', reason: 'portable was asked for: canonical text and md5 in SQL on both sides' };
+    case 'client':
+      return { path: 'portable', reason: 'client was asked for; this version has the fast and the portable path alone' };
+    case 'auto':
+    case 'fast': {
+      const [left, right] = await Promise.all([old.hashFingerprint(signal), neu.hashFingerprint(signal)]);
+      if (left !== null && left === right) return { path: 'fast', reason: 'the hash functions of both servers give the same results for all test values' };
+      const why = left === null || right === null ? `${left === null ? 'old' : 'new'} lacks a hash function` : 'the hash functions of the two servers give different results';
+      return { path: 'portable', reason: `${why}: canonical text and md5 in SQL on both sides` };
+    }
+  }
+}
