@@ -19,13 +19,13 @@ export async function chooseStrategy(asked: AskedStrategy, old: Database, neu: D
     case 'portable':
       return { path: 'portable', reason: 'portable was asked for: canonical text and md5 in SQL on both sides' };
     case 'client':
-      return { path: 'portable', reason: 'client was asked for; this version has the fast and the portable path alone' };
+      return { path: 'client', reason: 'client was asked for: rows are read out in binary form and hashed here' };
     case 'auto':
     case 'fast': {
       const [left, right] = await Promise.all([old.hashFingerprint(signal), neu.hashFingerprint(signal)]);
       if (left !== null && left === right) return { path: 'fast', reason: 'the hash functions of both servers give the same results for all test values' };
       const why = left === null || right === null ? `${left === null ? 'old' : 'new'} lacks a hash function` : 'the hash functions of the two servers give different results';
-      return { path: 'portable', reason: `${why}: canonical text and md5 in SQL on both sides` };
+      return { path: 'client', reason: `${why}: rows are read out in binary form and hashed here` };
     }
   }
 }

@@ -9,8 +9,9 @@ import { valuesOf } from '../../domain/values/column-values.ts';
 import { CHAIN_PROBE_SQL } from '../../domain/values/hash-sql.ts';
 import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, RowDigest, RowRead, RowsRead } from '../../verify/ports.ts';
 import { describeExpression, describeTable } from './catalogue.ts';
-import type { SqlPath, Statement } from './digest-sql.ts';
-import { bucketDigestsStatement, digestStatement, keyAfterStatement, rowDigestsStatement, splitKeysStatement } from './digest-sql.ts';
+import { ClientDigests } from './client-digests.ts';
+import type { Statement } from './digest-sql.ts';
+import { bucketDigestsStatement, copyStatement, digestStatement, keyAfterStatement, rowDigestsStatement, splitKeysStatement } from './digest-sql.ts';
 import type { ByteOrdered } from './key-sql.ts';
 import { ROW, canHold, filterSql, keyColumns, quoteTable, sortsAsText } from './key-sql.ts';
 import { epochUsSql, rowsSql } from './rows-sql.ts';
@@ -43,10 +44,15 @@ export class PostgresDatabase implements Database {
   private readonly nowUs: () => bigint;
   private readonly byteOrdered = new Map<string, ByteOrdered>();
   private commitTimes: boolean | null = null;
+  private readonly client: ClientDigests;
 
   constructor(options: PostgresDatabaseOptions) {
     this.side = options.side;
     this.sessions = new Sessions(options);
+    this.client = new ClientDigests({
+      copy: (pair, range, withKeys, onData, signal) => this.copy(pair, range, withKeys, onData, signal),
+      canonicalKey: (pair, texts) => this.canonicalKey(pair, texts),
+    });
     this.nowUs = options.nowUs ?? ((): bigint => BigInt(Date.now()) * 1000n);
   }
 
@@ -168,12 +174,14 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   }
 
   async digest(pair: Pair, range: KeyRange, path: DigestPath, signal: AbortSignal): Promise<Digest> {
-    const [row] = await this.ranged(pair, signal, (byteOrdered) => digestStatement(pair, this.side, range, inSql(path), byteOrdered));
+    if (path === 'client') return this.client.digest(pair, range, signal);
+    const [row] = await this.ranged(pair, signal, (byteOrdered) => digestStatement(pair, this.side, range, path, byteOrdered));
     return { rows: BigInt(row?.[0] ?? '0'), sum: row?.[1] ?? '0' };
   }
 
   async bucketDigests(pair: Pair, range: KeyRange, buckets: number, path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<number, Digest>> {
-    const [row] = await this.ranged(pair, signal, (byteOrdered) => bucketDigestsStatement(pair, this.side, range, buckets, inSql(path), byteOrdered));
+    if (path === 'client') return this.client.bucketDigests(pair, range, buckets, signal);
+    const [row] = await this.ranged(pair, signal, (byteOrdered) => bucketDigestsStatement(pair, this.side, range, buckets, path, byteOrdered));
     const digests = new Map<number, Digest>();
     for (const told of row?.[0]?.split(',') ?? []) {
       const [bucket = '', rows = '', sum = ''] = told.split(':');
@@ -188,7 +196,8 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   }
 
   async rowDigests(pair: Pair, range: KeyRange, limit: number, path: DigestPath, signal: AbortSignal, only?: BucketChoice): Promise<readonly RowDigest[]> {
-    const rows = await this.ranged(pair, signal, (byteOrdered) => rowDigestsStatement(pair, this.side, range, limit, inSql(path), byteOrdered, only));
+    if (path === 'client') return this.client.rowDigests(pair, range, limit, signal, only);
+    const rows = await this.ranged(pair, signal, (byteOrdered) => rowDigestsStatement(pair, this.side, range, limit, path, byteOrdered, only));
     return rows.map((row) => ({ key: this.canonicalKey(pair, row), digest: row[pair.key.length] ?? '' }));
   }
 
@@ -209,6 +218,11 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
       if (still) throw error;
       return this.sessions.query(rowsSql(pair, this.side, false), parameters, table, signal);
     }
+  }
+
+  private async copy(pair: Pair, range: KeyRange, withKeys: boolean, onData: (piece: Buffer) => void, signal: AbortSignal): Promise<void> {
+    const sql = copyStatement(pair, this.side, range, withKeys, await this.byteOrderedColumns(pair, signal));
+    await this.sessions.copyOut(sql, onData, qualifiedName(tableOn(pair, this.side)), signal);
   }
 
   private async ranged(pair: Pair, signal: AbortSignal, statement: (byteOrdered: ByteOrdered) => Statement): Promise<TextRow[]> {
@@ -254,10 +268,6 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     if (row === undefined) throw new LockstepError('query_failed', `${this.side} database answered nothing`, { about: { side: this.side } });
     return row;
   }
-}
-
-function inSql(path: DigestPath): SqlPath {
-  return path === 'client' ? 'portable' : path;
 }
 
 function bigintOrNull(text: string | null | undefined): bigint | null {

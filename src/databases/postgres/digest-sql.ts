@@ -3,7 +3,7 @@ import { columnOn, tableOn } from '../../domain/pair.ts';
 import type { RowKey } from '../../domain/row.ts';
 import type { DigestPath } from '../../domain/status.ts';
 import { valuesOf } from '../../domain/values/column-values.ts';
-import { rowHashChainSql } from '../../domain/values/hash-sql.ts';
+import { binarySql, rowHashChainSql } from '../../domain/values/hash-sql.ts';
 import type { BucketChoice, KeyRange } from '../../verify/ports.ts';
 import type { ByteOrdered } from './key-sql.ts';
 import { boundSql, castOf, columnSql, keyColumns, orderSql, rangeSql } from './key-sql.ts';
@@ -96,6 +96,14 @@ export function rowDigestsStatement(
   return { sql: `SELECT ${selected} FROM (${filtered}) v ORDER BY ${orders.join(', ')} LIMIT $${parameters.length}::int8`, parameters };
 }
 
+/** COPY of a range's compared values in binary form; where keys are wanted, their texts come first, and rows in key order. */
+export function copyStatement(pair: Pair, side: Side, range: KeyRange, withKeys: boolean, byteOrdered: ByteOrdered): string {
+  const { from, orderBy } = rangeSql(pair, side, range, byteOrdered, true);
+  const keys = withKeys ? keyColumns(pair, side).map(({ column }) => `${columnSql(column)}::text`) : [];
+  const values = pair.columns.map((column) => binarySql(column, side, columnSql(columnOn(column, side))));
+  return `COPY (SELECT ${[...keys, ...values].join(', ')} ${from}${withKeys ? ` ${orderBy}` : ''}) TO STDOUT (FORMAT binary)`;
+}
+
 /** Key texts of the row that has `rows` rows before it in the range. */
 export function keyAfterStatement(pair: Pair, side: Side, range: KeyRange, rows: number, byteOrdered: ByteOrdered): Statement {
   const { from, orderBy, parameters } = rangeSql(pair, side, range, byteOrdered);
@@ -118,7 +126,7 @@ export function splitKeysStatement(pair: Pair, side: Side, after: RowKey | null,
   const conditions = ['v.b IS NOT NULL'];
   if (after?.[0] !== undefined) {
     parameters.push(after[0]);
-    conditions.push(`${order} > ${boundSql(key, byteOrdered, parameters.length, after[0])}`);
+    conditions.push(`${order} > ${boundSql(key, byteOrdered, `$${parameters.length}`, after[0])}`);
   }
   const known = 'SELECT histogram_bounds, most_common_vals FROM pg_catalog.pg_stats WHERE schemaname = $1 AND tablename = $2 AND attname = $3 ORDER BY inherited DESC LIMIT 1';
   const bounds = `SELECT unnest(histogram_bounds::text::${type}[]) FROM s UNION SELECT unnest(most_common_vals::text::${type}[]) FROM s`;

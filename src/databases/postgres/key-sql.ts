@@ -92,11 +92,16 @@ export function orderSql(key: KeyColumn, byteOrdered: ByteOrdered): string {
 }
 
 /** A bound of a range, ready to be compared with `orderSql`. */
-export function boundSql(key: KeyColumn, byteOrdered: ByteOrdered, parameter: number, value: string): string {
+export function boundSql(key: KeyColumn, byteOrdered: ByteOrdered, bound: string, value: string): string {
   const asText = sortsAsText(key) && (isEnum(key.column) || !byteOrdered.has(key.column.name));
-  if (asText) return `$${parameter}::text`;
+  if (asText) return `${bound}::text`;
   // A bound may come from the other side, whose column may hold more.
-  return `$${parameter}::${canHold(key, value) ? castOf(key.column) : 'numeric'}`;
+  return `${bound}::${canHold(key, value) ? castOf(key.column) : 'numeric'}`;
+}
+
+/** A text as a literal: COPY takes no parameters. Sessions pin `standard_conforming_strings`. */
+export function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
 }
 
 export interface RangeSql {
@@ -106,15 +111,18 @@ export interface RangeSql {
   readonly parameters: string[];
 }
 
-/** The rows of a half-open key range on one side. */
-export function rangeSql(pair: Pair, side: Side, range: KeyRange, byteOrdered: ByteOrdered): RangeSql {
+/**
+ * The rows of a half-open key range on one side.
+ * @param inline whether bounds stand in the SQL as literals; else they are parameters
+ */
+export function rangeSql(pair: Pair, side: Side, range: KeyRange, byteOrdered: ByteOrdered, inline = false): RangeSql {
   const keys = keyColumns(pair, side);
   const order = keys.map((key) => orderSql(key, byteOrdered));
   const parameters: string[] = [];
   const bound = (key: RowKey): string => {
     const values = key.map((value, index) => {
-      parameters.push(value);
-      return boundSql(keys[index] as KeyColumn, byteOrdered, parameters.length, value);
+      if (!inline) parameters.push(value);
+      return boundSql(keys[index] as KeyColumn, byteOrdered, inline ? literal(value) : `$${parameters.length}`, value);
     });
     return `ROW(${values.join(', ')})`;
   };

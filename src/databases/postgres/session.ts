@@ -1,6 +1,7 @@
 import pLimit from 'p-limit';
 import type { LimitFunction } from 'p-limit';
 import pg from 'pg';
+import { to as copyTo } from 'pg-copy-streams';
 import { LockstepError } from '../../domain/errors.ts';
 import type { Side } from '../../domain/pair.ts';
 import { databaseFailure } from './failure.ts';
@@ -119,7 +120,20 @@ export class Sessions {
     await this.pool.end();
   }
 
-  private async ask(sql: string, parameters: readonly SqlParameter[], table: string | null, signal: AbortSignal | undefined): Promise<pg.QueryArrayResult<(string | null)[]>> {
+  /** Runs a `COPY … TO STDOUT` and hands over its data in pieces; what `onData` throws ends it. */
+  async copyOut(sql: string, onData: (piece: Buffer) => void, table: string | null, signal?: AbortSignal): Promise<void> {
+    await this.hold(table, signal, async (client) => {
+      const stream = client.query(copyTo(sql));
+      for await (const piece of stream) onData(piece as Buffer);
+    });
+  }
+
+  private ask(sql: string, parameters: readonly SqlParameter[], table: string | null, signal: AbortSignal | undefined): Promise<pg.QueryArrayResult<(string | null)[]>> {
+    return this.hold(table, signal, (client) => client.query<(string | null)[]>({ text: sql, values: [...parameters], rowMode: 'array' }));
+  }
+
+  /** Does some work on a connection; `table` is for the error. */
+  private async hold<T>(table: string | null, signal: AbortSignal | undefined, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
     signal?.throwIfAborted();
     if (this.slots.pendingCount >= WAITING_MAX) {
       throw new LockstepError('database_busy', `${this.side}: ${WAITING_MAX} statements wait for a connection`, {
@@ -128,7 +142,7 @@ export class Sessions {
         hint: `raise databases.${this.side}.pool`,
       });
     }
-    const running = this.slots(() => this.run(sql, parameters, signal));
+    const running = this.slots(() => this.run(work, signal));
     try {
       return await abortable(running, signal);
     } catch (error) {
@@ -137,7 +151,7 @@ export class Sessions {
     }
   }
 
-  private async run(sql: string, parameters: readonly SqlParameter[], signal: AbortSignal | undefined): Promise<pg.QueryArrayResult<(string | null)[]>> {
+  private async run<T>(work: (client: pg.PoolClient) => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     signal?.throwIfAborted();
     const client = await this.pool.connect();
     const pid = 'processID' in client && typeof client.processID === 'number' ? client.processID : null;
@@ -150,7 +164,7 @@ export class Sessions {
     };
     signal?.addEventListener('abort', abort, { once: true });
     try {
-      return await client.query<(string | null)[]>({ text: sql, values: [...parameters], rowMode: 'array' });
+      return await work(client);
     } catch (error) {
       if (!broken && !(error instanceof pg.DatabaseError && error.severity !== 'FATAL')) {
         broken = true;

@@ -79,6 +79,27 @@ function link(column: PairColumn, side: Side, reference: string, seed: string): 
   return columnOn(column, side).nullable ? `(${hash} # (CASE WHEN ${reference} IS NULL THEN ${NULL_MARK} ELSE 0 END))` : hash;
 }
 
+/** Types whose binary form is one for each value, on every version and architecture. */
+const BINARY: ReadonlySet<string> = new Set([
+  'int2', 'int4', 'int8', 'oid', 'bool', 'uuid', 'text', 'varchar', 'bytea', 'date', 'time', 'timetz', 'timestamp', 'timestamptz', 'interval', 'money', 'jsonb',
+]);
+
+/**
+ * SQL of a value whose binary form, as COPY writes it, is the same on both sides only for equal values: the column as it
+ * is where that is enough, else its digest's text.
+ */
+export function binarySql(column: PairColumn, side: Side, reference: string): string {
+  const { old, new: neu, rules } = column;
+  if (rules === undefined && old.type.base === neu.type.base && isPlainBase(old.type) && isPlainBase(neu.type)) {
+    const { base } = old.type;
+    if (BINARY.has(base)) return reference;
+    // The scale is part of the form: equal where both sides declare it.
+    if (base === 'numeric') return old.type.scale !== null && old.type.scale === neu.type.scale ? reference : `pg_catalog.trim_scale(${reference})`;
+    if (base === 'float4' || base === 'float8') return `(CASE WHEN ${reference} = 'NaN'::${base} THEN 'NaN'::${base} ELSE ${reference} END)`;
+  }
+  return valuesOf(column, side).digestSql(reference);
+}
+
 /** Where a chain begins; a seed of 0 leaves the first hash unseeded. */
 const FIRST_SEED = '7046029254386353131';
 

@@ -9,7 +9,7 @@ import { startPostgresPair } from '../../stack/postgres-server.ts';
 import { pairOf } from './pairs.ts';
 
 const FOREVER = new AbortController().signal;
-const PATHS = ['portable', 'fast'] as const;
+const PATHS = ['portable', 'fast', 'client'] as const;
 
 interface MixedCase {
   readonly old: string;
@@ -111,8 +111,8 @@ async function rowsOf(pair: Pair, side: 'old' | 'new', count: number): Promise<r
     const digests = await databases[side].rowDigests(pair, { from: null, to: null }, 1000, path, FOREVER);
     return new Map(digests.map(({ key, digest }) => [key[0], digest]));
   };
-  const [portable, fast] = [await digestsOn('portable'), await digestsOn('fast')];
-  return keys.map(([key = '']) => ({ row: rows.get(key)?.row ?? [], digests: { portable: portable.get(key) ?? '', fast: fast.get(key) ?? '' } }));
+  const [portable, fast, client] = [await digestsOn('portable'), await digestsOn('fast'), await digestsOn('client')];
+  return keys.map(([key = '']) => ({ row: rows.get(key)?.row ?? [], digests: { portable: portable.get(key) ?? '', fast: fast.get(key) ?? '', client: client.get(key) ?? '' } }));
 }
 
 describe('columns of two types', () => {
