@@ -179,7 +179,7 @@ describe('pairs', () => {
   it('says everything that does not fit at once', async () => {
     refused(
       await check({ tables: '  - old: public.typed\n  - old: public.wide\n  - old: public.nope\n  - { old: public.payments, key: [idd] }' }),
-      'error: public.typed: column "at": timestamp with time zone on old and uuid on new cannot be compared: they have no common form; set columns.at.ignore: true to leave it out',
+      'error: public.typed: column "at": timestamp with time zone on old and uuid on new cannot be compared: they have no common form; compare expressions with columns.at.sql, or set columns.at.ignore: true to leave it out',
       'error: public.wide: column "more" has no counterpart "more" in public.wide on new; name it with columns.more.new, or set columns.more.ignore: true',
       'error: old has no table public.nope: check `tables[].old`',
       'error: new has no table public.nope: check `tables[].new`',

@@ -78,7 +78,7 @@ describe('check', () => {
       verdict: 'match',
       reason: null,
       tables: [
-        { table: 'public.payments', rows: { old: 502, new: 502 }, drift: 0, strategy: 'portable' },
+        { table: 'public.payments', rows: { old: 502, new: 502 }, drift: 0, strategy: 'fast' },
         { table: 'public.accounts', rows: { old: 10, new: 10 }, drift: 0 },
         { table: 'public.lines', rows: { old: 90, new: 90 }, drift: 0 },
         { table: 'public.empty', rows: { old: 0, new: 0 }, drift: 0 },
@@ -88,10 +88,10 @@ describe('check', () => {
     const text = await lockstep(['check', '-c', configure()]);
     expect(text.stdout.split('\n').map((line) => line.replaceAll(/ +/g, ' ').replace(/[\d.]+m?s$/, 'TIME'))).toEqual([
       'table old rows new rows drift strategy time',
-      'public.payments 502 502 0 portable TIME',
-      'public.accounts 10 10 0 portable TIME',
-      'public.lines 90 90 0 portable TIME',
-      'public.empty 0 0 0 portable TIME',
+      'public.payments 502 502 0 fast TIME',
+      'public.accounts 10 10 0 fast TIME',
+      'public.lines 90 90 0 fast TIME',
+      'public.empty 0 0 0 fast TIME',
       '',
       'in parity: 4 tables, no drift',
       '',
