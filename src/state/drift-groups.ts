@@ -19,7 +19,8 @@ interface GroupRow {
 
 /**
  * Groups drift by table, column, cause and kind, most rows first: the same as `groupDrift`, in the database. A drift
- * of a whole row has no column; any other stands in a group for each column that differs.
+ * of a whole row has no column; any other stands in a group for each column that differs. Texts are sorted by their
+ * bytes: that is twice as fast as by a language's rules.
  */
 export async function groupStoredDrift(pool: Pool, migration: string, filter: DriftFilter, limit: number, nowMs: number): Promise<readonly DriftGroup[]> {
   const parameters = new Parameters();
@@ -27,9 +28,9 @@ export async function groupStoredDrift(pool: Pool, migration: string, filter: Dr
   const ofCause = filter.cause === undefined ? '' : `WHERE code = ${parameters.add(shownText(filter.cause))}`;
   const { rows } = await pool.query<GroupRow>(
     `WITH parts AS (
-       SELECT table_name, c.name AS column_name, kind, id, first_seen_ms,
-         CASE WHEN c.name IS NULL THEN cause_code ELSE column_causes -> c.name ->> 'code' END AS code,
-         CASE WHEN c.name IS NULL THEN cause_message ELSE column_causes -> c.name ->> 'detail' END AS detail
+       SELECT table_name COLLATE "C" AS table_name, c.name COLLATE "C" AS column_name, kind COLLATE "C" AS kind, id, first_seen_ms,
+         (CASE WHEN c.name IS NULL THEN cause_code ELSE column_causes -> c.name ->> 'code' END) COLLATE "C" AS code,
+         (CASE WHEN c.name IS NULL THEN cause_message ELSE column_causes -> c.name ->> 'detail' END) COLLATE "C" AS detail
        FROM lockstep.drift CROSS JOIN LATERAL unnest(
          CASE WHEN kind IN ('missing', 'extra', 'stale') OR old_hash IS NULL OR new_hash IS NULL
            THEN ARRAY[NULL]::text[] ELSE columns END) AS c (name)
@@ -40,10 +41,10 @@ export async function groupStoredDrift(pool: Pool, migration: string, filter: Dr
        FROM parts ${ofCause} GROUP BY table_name, column_name, code, kind, detail
      )
      SELECT table_name, column_name, code, kind, sum(rows)::text AS rows, min(first_seen_ms)::text AS first_seen_ms,
-       count(*)::int AS details, (array_agg(detail ORDER BY rows DESC, detail COLLATE "C" NULLS FIRST))[1] AS commonest,
-       (array_agg(sample_ids ORDER BY rows DESC, detail COLLATE "C" NULLS FIRST))[1] AS sample_ids
+       count(*)::int AS details, (array_agg(detail ORDER BY rows DESC, detail NULLS FIRST))[1] AS commonest,
+       (array_agg(sample_ids ORDER BY rows DESC, detail NULLS FIRST))[1] AS sample_ids
      FROM detailed GROUP BY table_name, column_name, code, kind
-     ORDER BY sum(rows) DESC, table_name COLLATE "C", column_name COLLATE "C" NULLS FIRST, code COLLATE "C" NULLS FIRST, kind
+     ORDER BY sum(rows) DESC, table_name, column_name NULLS FIRST, code NULLS FIRST, kind
      LIMIT ${parameters.add(limit)}`,
     parameters.values,
   );

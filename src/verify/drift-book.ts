@@ -147,7 +147,9 @@ export class DriftBook {
     const before = booked.drift;
     const fields = this.describe(proven);
     const changed = before.oldHash !== fields.oldHash || before.newHash !== fields.newHash;
-    const explain = changed || !booked.explained;
+    // An event may tell what the sweep that found it could not.
+    const told = before.cause === null && proven.evidence !== 'unknown';
+    const explain = changed || told || !booked.explained;
     const kind = changed ? proven.kind : before.kind;
     this.set(booked, {
       ...before,

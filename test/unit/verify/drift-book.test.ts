@@ -139,6 +139,14 @@ describe('DriftBook', () => {
     expect(book.get(pair.id, 'a')?.drift).toMatchObject({ kind: 'extra', cause: null });
   });
 
+  it('takes what an event tells of a row that was found without one', () => {
+    const { book } = bookOf();
+    book.confirm(proven(null, WRONG), 10);
+    expect(book.get(pair.id, 'a')?.drift.cause).toBeNull();
+    book.confirm(proven(null, WRONG, { evidence: 'deleted' }), 20);
+    expect(book.get(pair.id, 'a')?.drift.cause?.code).toBe('delete_lost');
+  });
+
   it('explains drift that an earlier version stored without a cause, once', () => {
     const { book } = bookOf();
     const { drift } = bookOf().book.confirm(proven(RIGHT, ['a', 'RIGHT', 'x']), 10);
