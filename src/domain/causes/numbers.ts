@@ -1,5 +1,6 @@
 import type { SqlType } from '../pair.ts';
 import { canonicalDecimal } from '../values/decimal.ts';
+import { withoutEnd } from '../values/ends.ts';
 import { float4Text } from '../values/float.ts';
 import type { Pattern, ValueChange } from './change.ts';
 import type { Finding } from './codes.ts';
@@ -237,7 +238,7 @@ const pointMoved: Pattern = ({ from: fromText, to: toText }) => {
 
 function digitsOf({ unscaled, scale }: Decimal): { readonly digits: string; readonly exponent: number } {
   const all = unscaled.toString();
-  const digits = all.replace(/0+$/, '');
+  const digits = withoutEnd(all, '0');
   return { digits, exponent: all.length - digits.length - scale };
 }
 

@@ -6,6 +6,7 @@ import { isApproximate, quantisedSql } from './approximate.ts';
 import { arrayOf, CLASSES } from './classes.ts';
 import { classOf, elementClassOf, isPlainText } from './choose.ts';
 import { numberInText, numberInTextSql } from './decimal.ts';
+import { withoutEnds } from './ends.ts';
 import { LOSS, Loss } from './loss.ts';
 import { booleanInText } from './plain-text.ts';
 import type { FieldSchema, ValueClass } from './value-class.ts';
@@ -137,7 +138,7 @@ function digestOf(column: PairColumn, common: ValueClass, type: SqlType, referen
   return common.digestSql(type, reference);
 }
 
-const ENDS = /^[ \t\r\n]+|[ \t\r\n]+$/g;
+const ENDS = ' \t\r\n';
 const ENDS_SQL = `E' \\t\\r\\n'`;
 
 /** Upper and lower case as one, for all scripts: as Unicode's full case folding, but for a few letters that it keeps apart. */
@@ -147,7 +148,7 @@ function foldCase(text: string): string {
 
 function ruleChange(rules: CompareRules): Change {
   const changes: Change[] = [];
-  if (rules.trim === true) changes.push((text) => text.replace(ENDS, ''));
+  if (rules.trim === true) changes.push((text) => withoutEnds(text, ENDS));
   if (rules.foldCase === true) changes.push(foldCase);
   if (changes.length === 0) return unchanged;
   return (text) => changes.reduce((changed, change) => change(changed), text);

@@ -118,7 +118,7 @@ function layOut(exponential: string, exponentFrom: number): string {
   return fraction === '' ? sign + whole : `${sign}${whole}.${fraction}`;
 }
 
-const NUMBER = /^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$/;
+const NUMBER = /^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$/;
 const NAMED = /^([+-]?)(nan|inf|infinity)$/i;
 
 function parseFloatText(text: string): number | null {

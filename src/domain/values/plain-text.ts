@@ -2,6 +2,7 @@ import type { ExactJson } from '../json.ts';
 import type { SqlType } from '../pair.ts';
 import { badValue } from './bad-value.ts';
 import { bytesOfBase64, bytesOfBase64Url } from './base64.ts';
+import { withoutEnd } from './ends.ts';
 import { LOSS } from './loss.ts';
 import type { ValueClass } from './value-class.ts';
 
@@ -30,7 +31,7 @@ export const textClass: ValueClass = {
 };
 
 function withoutPadding(text: string): string {
-  return text.endsWith(' ') ? text.replace(/ +$/, '') : text;
+  return withoutEnd(text, ' ');
 }
 
 /** char(n), alone or against text: blanks at the end mean nothing. */

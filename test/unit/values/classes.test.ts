@@ -93,6 +93,19 @@ describe('decimals', () => {
   });
 });
 
+describe('long runs of one character', () => {
+  const LENGTH = 150_000;
+
+  it('are read in one go: a pattern that tries each for a start would take minutes', () => {
+    const zeros = `1${'0'.repeat(LENGTH)}1`;
+    expect(canonicalFromText('json', sqlType('json'), `[${zeros}]`)).toBe(`[1${'0'.repeat(LENGTH)}1]`);
+    expect(canonicalDecimal(`1.${'0'.repeat(LENGTH)}1`)).toBe(`1.${'0'.repeat(LENGTH)}1`);
+    expect(() => canonicalFromText('float8', sqlType('float8'), `${'1'.repeat(LENGTH)}e`)).toThrow(expect.objectContaining({ code: 'bad_value' }));
+    const blanks = `a${' '.repeat(LENGTH)}b`;
+    expect(canonicalFromText('padded_text', sqlType('bpchar'), `${blanks}  `)).toBe(blanks);
+  });
+});
+
 describe('integers', () => {
   it('keep every digit and read what people type', () => {
     expect(canonicalFromDebezium('integer', sqlType('int8'), number('9223372036854775807'), null)).toBe('9223372036854775807');
