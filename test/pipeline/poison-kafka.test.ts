@@ -267,7 +267,13 @@ ${TABLES.map((table) => `  - { old: public.${table} }`).join('\n')}
     const [kept] = await stored();
     expect(kept?.bytes).toBeLessThanOrEqual(KEPT_BYTES);
     expect(kept?.whole).toBe(Math.floor(KEPT_BYTES / FLOOD_VALUE.length));
-    expect((await (await fetch(`${service.url}/v1/dead-letters`, { headers: { accept: 'application/x-ndjson' } })).text()).trimEnd().split('\n')).toHaveLength(FLOOD);
+    const listed = new Set<string>();
+    for (let cursor: string | null = ''; cursor !== null && listed.size < 2_000; ) {
+      const page: { items: Letter[]; next_cursor: string | null } = await service.get(`/v1/dead-letters?limit=500${cursor === '' ? '' : `&cursor=${cursor}`}`);
+      for (const { id } of page.items) listed.add(id);
+      cursor = page.next_cursor;
+    }
+    expect(listed.size).toBe(2_000);
     // The first are kept, the last are read again.
     expect(await retry('flood', 0)).toMatchObject([422, { code: 'still_undecodable' }]);
     expect(await retry('flood', FLOOD - 1)).toMatchObject([422, { code: 'still_undecodable' }]);
@@ -279,7 +285,8 @@ ${TABLES.map((table) => `  - { old: public.${table} }`).join('\n')}
     expect((await gate()).reasons.find(({ code }) => code === 'dead_letters')?.message).toBe(`public.flood: ${FLOOD} records could not be decoded, the oldest at shop.public.flood:0:0; retry or discharge`);
     await service.kill9();
     await service.start();
-    expect(await open()).toBe(FLOOD);
+    // A service that has just begun on a busy machine may say that it is.
+    await expect.poll(open, EVENTUALLY).toBe(FLOOD);
     await expect.poll(async () => (await fetch(`${service.url}/v1/sweeps`, { method: 'POST' })).status, EVENTUALLY).toBe(202);
     await passes();
     await expect.poll(() => letters('flood'), EVENTUALLY).toEqual([]);
