@@ -1,0 +1,182 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PostgresDatabase } from '../../../src/databases/postgres/database.ts';
+import type { Pair } from '../../../src/domain/pair.ts';
+import type { DigestPath } from '../../../src/domain/status.ts';
+import type { Digest, KeyRange } from '../../../src/verify/ports.ts';
+import type { PostgresPair } from '../../stack/postgres-server.ts';
+import { startPostgresPair } from '../../stack/postgres-server.ts';
+import { pairOf } from './pairs.ts';
+
+const FOREVER = new AbortController().signal;
+const ALL: KeyRange = { from: null, to: null };
+const PATHS: readonly DigestPath[] = ['fast', 'client', 'portable'];
+
+let servers: PostgresPair;
+let old: PostgresDatabase;
+let neu: PostgresDatabase;
+
+beforeAll(async () => {
+  servers = await startPostgresPair({ database: 'app' });
+  // Labels and other types of one's own get other numbers on the two servers.
+  await servers.new.query('CREATE TYPE public.unused AS ENUM (); CREATE TABLE public.unused_too (v int)');
+  for (const server of [servers.old, servers.new]) await server.query(`CREATE TYPE public.mood AS ENUM ('sad', 'ok')`);
+  old = new PostgresDatabase({ side: 'old', url: servers.old.url(), pool: 2 });
+  neu = new PostgresDatabase({ side: 'new', url: servers.new.url(), pool: 2 });
+});
+afterAll(async () => {
+  await Promise.allSettled([old?.close(), neu?.close()]);
+  await servers?.stop();
+});
+
+let tables = 0;
+
+/** Two tables of one shape with these rows, and their pair. */
+async function twoTables(columns: string, oldRows: readonly string[], newRows: readonly string[]): Promise<Pair> {
+  const table = `digested_${tables++}`;
+  for (const [server, rows] of [[servers.old, oldRows], [servers.new, newRows]] as const) {
+    await server.query(`CREATE TABLE public.${table} (${columns})`);
+    for (const row of rows) await server.query(`INSERT INTO public.${table} VALUES (${row})`);
+  }
+  return pairOf(old, neu, table);
+}
+
+function sameDigest(left: Digest, right: Digest): boolean {
+  return left.rows === right.rows && left.sum === right.sum;
+}
+
+/** On which paths the whole tables' digests are the same. */
+async function equalOn(pair: Pair): Promise<DigestPath[]> {
+  const equal: DigestPath[] = [];
+  for (const path of PATHS) if (sameDigest(await old.digest(pair, ALL, path, FOREVER), await neu.digest(pair, ALL, path, FOREVER))) equal.push(path);
+  return equal;
+}
+
+const COUNTED = 'id int PRIMARY KEY, a int, b int';
+
+describe('digests of any path', () => {
+  it('both servers answer the probe alike', async () => {
+    const fingerprint = await old.hashFingerprint(FOREVER);
+    expect(fingerprint).toMatch(/^(?:-?\d+ ){50,}-?\d+$/);
+    expect(await neu.hashFingerprint(FOREVER)).toBe(fingerprint);
+  });
+
+  it('are equal for equal rows, whatever their order and place', async () => {
+    const rows = ['1, 1, 2', '2, NULL, 2', '3, 2, NULL'];
+    expect(await equalOn(await twoTables(COUNTED, rows, rows.toReversed()))).toEqual(PATHS);
+    const moods = [`1, 'sad', '{sad,ok}'`, `2, 'ok', NULL`];
+    expect(await equalOn(await twoTables('id int PRIMARY KEY, v public.mood, w public.mood[]', moods, moods))).toEqual(PATHS);
+  });
+
+  it.each<[string, string, readonly string[], readonly string[]]>([
+    ['values swapped between two rows', COUNTED, ['1, 10, 0', '2, 20, 0'], ['1, 20, 0', '2, 10, 0']],
+    ['values swapped between two columns', COUNTED, ['1, 10, 20'], ['1, 20, 10']],
+    ['values swapped between rows and columns', COUNTED, ['1, 10, 20', '2, 30, 40'], ['1, 40, 30', '2, 20, 10']],
+    ['two rows that differ alike', COUNTED, ['1, 1, 1', '2, 1, 1'], ['1, 2, 2', '2, 2, 2']],
+    ['a NULL in another column', COUNTED, ['1, NULL, 5'], ['1, 5, NULL']],
+    ['NULL and 0', COUNTED, ['1, NULL, 5'], ['1, 0, 5']],
+    ['NULL and an empty text', 'id int PRIMARY KEY, v text', ['1, NULL'], [`1, ''`]],
+    ['NULL and an empty bytea', 'id int PRIMARY KEY, v bytea', ['1, NULL'], [`1, ''`]],
+    ['NULL and false', 'id int PRIMARY KEY, v bool', ['1, NULL'], ['1, false']],
+    ['NULL and the nil uuid', 'id int PRIMARY KEY, v uuid', ['1, NULL'], [`1, '00000000-0000-0000-0000-000000000000'`]],
+    ['texts cut elsewhere', 'id int PRIMARY KEY, a text, b text', [`1, 'ab', 'c'`], [`1, 'a', 'bc'`]],
+    ['a NULL array and an empty one', 'id int PRIMARY KEY, v int[]', ['1, NULL'], [`1, '{}'`]],
+    ['shapes of an array', 'id int PRIMARY KEY, v int[]', [`1, '{{1,2},{3,4}}'`], [`1, '{1,2,3,4}'`]],
+    ['lower bounds of an array', 'id int PRIMARY KEY, v int[]', [`1, '[0:1]={1,2}'`], [`1, '{1,2}'`]],
+    ['int8 2^32 apart', 'id int PRIMARY KEY, v int8', ['1, 1'], ['1, 4294967296']],
+    ['int8 of both signs', 'id int PRIMARY KEY, v int8', ['1, 4294967297'], ['1, -4294967297']],
+    ['int8 and its complement', 'id int PRIMARY KEY, v int8', ['1, 5'], ['1, -6']],
+    ['timestamps 2^32 µs apart', 'id int PRIMARY KEY, v timestamp', [`1, '2000-01-01 00:00:00.000001'`], [`1, '2000-01-01 01:11:34.967296'`]],
+    ['instants 2^32 µs apart', 'id int PRIMARY KEY, v timestamptz', [`1, '2000-01-01 00:00:00.000001+00'`], [`1, '2000-01-01 01:11:34.967296+00'`]],
+    ['times 2^32 µs apart', 'id int PRIMARY KEY, v time', [`1, '00:00:00.000001'`], [`1, '01:11:34.967296'`]],
+    ['00:00 and 24:00', 'id int PRIMARY KEY, v time', [`1, '00:00'`], [`1, '24:00'`]],
+    ['infinities of timestamps', 'id int PRIMARY KEY, v timestamp', [`1, 'infinity'`], [`1, '-infinity'`]],
+    ['infinities of dates', 'id int PRIMARY KEY, v date', [`1, 'infinity'`], [`1, '-infinity'`]],
+    ['signs of a numeric', 'id int PRIMARY KEY, v numeric', ['1, 1.5'], ['1, -1.5']],
+    ['powers of ten thousand', 'id int PRIMARY KEY, v numeric', ['1, 1'], ['1, 10000']],
+    ['NaN and infinity', 'id int PRIMARY KEY, v numeric', [`1, 'NaN'`], [`1, 'Infinity'`]],
+    ['infinities of a numeric', 'id int PRIMARY KEY, v numeric', [`1, 'Infinity'`], [`1, '-Infinity'`]],
+    ['0 and NaN', 'id int PRIMARY KEY, v numeric', ['1, 0'], [`1, 'NaN'`]],
+    ['0 and NULL in a numeric', 'id int PRIMARY KEY, v numeric', ['1, 0'], ['1, NULL']],
+    ['zeros of a double', 'id int PRIMARY KEY, v float8', ['1, 0'], [`1, '-0'`]],
+    ['zeros of a real', 'id int PRIMARY KEY, v float4', ['1, 0'], [`1, '-0'`]],
+    ['NaN and NULL', 'id int PRIMARY KEY, v float8', [`1, 'NaN'`], ['1, NULL']],
+    ['jsonb of both signs', 'id int PRIMARY KEY, v jsonb', [`1, '{"a":5}'`], [`1, '{"a":-5}'`]],
+    ['a day and 24 hours', 'id int PRIMARY KEY, v interval', [`1, '1 day'`], [`1, '24:00'`]],
+    ['a month and 30 days', 'id int PRIMARY KEY, v interval', [`1, '1 mon'`], [`1, '30 days'`]],
+    ['money 2^32 cents apart', 'id int PRIMARY KEY, v money', ['1, 0.01'], ['1, 42949672.96']],
+    ['bit strings of two lengths', 'id int PRIMARY KEY, v varbit', [`1, B'01'`], [`1, B'1'`]],
+    ['labels of an enum', 'id int PRIMARY KEY, v public.mood', [`1, 'sad'`], [`1, 'ok'`]],
+    ['zones of a timetz', 'id int PRIMARY KEY, v timetz', [`1, '12:00+02'`], [`1, '10:00+00'`]],
+    ['a row more that is empty', COUNTED, ['1, 1, 1'], ['1, 1, 1', '2, NULL, NULL']],
+    ['points', 'id int PRIMARY KEY, v point', [`1, '(1,2)'`], [`1, '(2,1)'`]],
+    ['texts equal under a loose collation', 'id int PRIMARY KEY, v text COLLATE loose', [`1, 'a'`], [`1, 'A'`]],
+  ])('tell apart %s', async (what, columns, oldRows, newRows) => {
+    if (what.includes('collation')) {
+      for (const server of [servers.old, servers.new]) await server.query(`CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`);
+    }
+    expect(await equalOn(await twoTables(columns, oldRows, newRows))).toEqual([]);
+  });
+
+  it.each([
+    ['1.0 and 1.00', 'id int PRIMARY KEY, v numeric', ['1, 1.0', '2, 0'], ['1, 1.00', '2, -0.000']],
+    ['an instant in two zones', 'id int PRIMARY KEY, v timestamptz', [`1, '2024-01-01 00:00+00'`], [`1, '2024-01-01 02:00+02'`]],
+    ['NaN however it came about', 'id int PRIMARY KEY, v float8', [`1, 'NaN'`], [`1, 'Infinity'::float8 - 'Infinity'::float8`]],
+    ['char(n) with its blanks', 'id int PRIMARY KEY, v char(5)', [`1, 'a'`], [`1, 'a    '`]],
+  ])('take for equal %s', async (_what, columns, oldRows, newRows) => {
+    expect(await equalOn(await twoTables(columns, oldRows, newRows))).toEqual(PATHS);
+  });
+
+  it('never let random swaps, flips and moves cancel', async () => {
+    const shape = 'id int PRIMARY KEY, a int8, b numeric, c timestamptz, d text';
+    const rows = `SELECT i, (i * 7919 % 1000)::int8, (i % 100) / 10.0, timestamptz '2024-01-01 00:00+00' + i * interval '1 s', 't' || i % 50 FROM generate_series(1, 400) i`;
+    const pair = await twoTables(shape, [], []);
+    const name = `public.${pair.old.name}`;
+    for (const server of [servers.old, servers.new]) await server.query(`INSERT INTO ${name} ${rows}`);
+    expect(await equalOn(pair)).toEqual(PATHS);
+    const changes = [
+      `UPDATE ${name} x SET a = y.a FROM ${name} y WHERE y.id = CASE WHEN x.id % 2 = 1 THEN x.id + 1 ELSE x.id - 1 END`,
+      `UPDATE ${name} SET b = -b`,
+      `UPDATE ${name} SET a = a # 1`,
+      `UPDATE ${name} SET a = a + CASE WHEN id % 2 = 0 THEN 4294967296 ELSE -4294967296 END`,
+      `UPDATE ${name} SET c = c + CASE WHEN id <= 200 THEN interval '1 us' ELSE interval '-1 us' END`,
+      `UPDATE ${name} SET d = 't' || (id + 25) % 50`,
+      `UPDATE ${name} SET id = 401 - id`,
+    ];
+    for (const change of changes) {
+      await servers.new.query(`ALTER TABLE ${name} DROP CONSTRAINT ${pair.old.name}_pkey; ${change}; ALTER TABLE ${name} ADD PRIMARY KEY (id)`);
+      expect({ change, equal: await equalOn(pair) }).toEqual({ change, equal: [] });
+      await servers.new.query(`TRUNCATE ${name}; INSERT INTO ${name} ${rows}`);
+    }
+  });
+
+  it('part a range into the same buckets on both sides, whose rows can be read alone', async () => {
+    const pair = await twoTables('id text PRIMARY KEY, v int', [], []);
+    const name = `public.${pair.old.name}`;
+    for (const server of [servers.old, servers.new]) await server.query(`INSERT INTO ${name} SELECT 'k' || i, i FROM generate_series(1, 500) i`);
+    await servers.new.query(`UPDATE ${name} SET v = 0 WHERE id = 'k77'`);
+    for (const path of PATHS) {
+      const [left, right] = [await old.bucketDigests(pair, ALL, 32, path, FOREVER), await neu.bucketDigests(pair, ALL, 32, path, FOREVER)];
+      expect([...left.values()].reduce((sum, { rows }) => sum + rows, 0n)).toBe(500n);
+      const differing = [...left.keys()].filter((bucket) => left.get(bucket)?.sum !== right.get(bucket)?.sum);
+      expect(differing).toHaveLength(1);
+      const [bucket = -1] = differing;
+      const rows = await old.rowDigests(pair, ALL, 1000, path, FOREVER, { buckets: 32, chosen: [bucket] });
+      expect(rows).toHaveLength(Number(left.get(bucket)?.rows));
+      expect(rows.map(({ key }) => key[0])).toContain('k77');
+      expect(rows.map(({ key }) => key[0] ?? '')).toEqual(rows.map(({ key }) => key[0] ?? '').toSorted());
+    }
+  });
+
+  it('split a table by its statistics, at beginnings of keys where it has several', async () => {
+    const pair = await twoTables('tenant int, no int8, v int, PRIMARY KEY (tenant, no)', [], []);
+    const name = `public.${pair.old.name}`;
+    await servers.old.query(`INSERT INTO ${name} SELECT i % 7, i, i FROM generate_series(1, 7000) i; ANALYZE ${name}`);
+    const keys = await old.splitKeys(pair, null, FOREVER);
+    expect(keys).toEqual(['0', '1', '2', '3', '4', '5', '6'].map((tenant) => [tenant]));
+    expect(await old.splitKeys(pair, ['4', '9'], FOREVER)).toEqual([['5'], ['6']]);
+    const bounds = [null, ...keys, null];
+    let rows = 0n;
+    for (let index = 0; index + 1 < bounds.length; index++) rows += (await old.digest(pair, { from: bounds[index] ?? null, to: bounds[index + 1] ?? null }, 'fast', FOREVER)).rows;
+    expect(rows).toBe(7000n);
+  });
+});
