@@ -75,8 +75,8 @@ export class ClientDigests {
 
   private async hasher(): Promise<Hash> {
     if (this.hash === null) {
-      const { h64Raw } = await createXxhash();
-      this.hash = (bytes) => h64Raw(bytes, SEED);
+      const xxhash = await createXxhash();
+      this.hash = (bytes) => xxhash.h64Raw(bytes, SEED);
     }
     return this.hash;
   }
