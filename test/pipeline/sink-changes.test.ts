@@ -9,7 +9,9 @@ import { shopSql, statementsOf } from '../integration/captured/shop-history.ts';
 import { endCommands, lockstep } from '../integration/cli/command.ts';
 import { debeziumSource, jdbcSink } from '../stack/connectors.ts';
 import { detectJava } from '../stack/java.ts';
+import { freePort } from '../stack/ports.ts';
 import { type Stack, startStack } from '../stack/stack.ts';
+import { Service } from './scenario/service.ts';
 import { comparePlainly } from './torture/plain-difference.ts';
 import type { PlainComparison, PlainDifference } from './torture/plain-difference.ts';
 
@@ -45,6 +47,8 @@ const ROUNDS: readonly Round[] = [
   },
   { name: 'a truncate and more of the same', files: ['changes-2.sql', 'changes-3.sql'], messages: { customers: 195, orders: 220, payments: 116, edge: 18 } },
 ];
+
+const EDGE_ROWS = 7;
 
 const NEW_DATABASES = ['app', 'app_auto'] as const;
 const SINKS = { app: 'sink', app_auto: 'auto' } as const;
@@ -112,8 +116,8 @@ describe.skipIf(!java.ok)('what the JDBC sink does to data', () => {
     }, ARRIVES);
   }
 
-  /** One `lockstep check` of old with a database on new; columns that new has not got, or the sink does not write, are ignored. */
-  async function check(database: string, strategy = 'auto'): Promise<CheckJson> {
+  /** A configuration for old and a database on new; columns that new has not got, or the sink does not write, are ignored. */
+  function configure(database: string, more = ''): string {
     const file = join(folder, `${database}.yaml`);
     const ignored = (table: string): string => (NOT_WRITTEN[table] ?? []).map((column) => `${column}: { ignore: true }`).join(', ');
     writeFileSync(
@@ -122,15 +126,26 @@ describe.skipIf(!java.ok)('what the JDBC sink does to data', () => {
 databases:
   old: { url: "${stack.old.url()}" }
   new: { url: "${stack.new.url(database)}" }
-slo: { settle: 1s }
 samples: { values: full }
 tables:
 ${TABLES.map((table) => `  - { old: public.${table}, columns: { ${ignored(table)} } }`).join('\n')}
+${more}
 `,
     );
+    return file;
+  }
+
+  async function check(database: string, strategy = 'auto'): Promise<CheckJson> {
+    const file = configure(database, 'slo: { settle: 1s }');
     const { code, stdout, stderr } = await lockstep(['check', '-c', file, '--format', 'json', '--strategy', strategy]);
     expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
     return JSON.parse(stdout) as CheckJson;
+  }
+
+  async function compareAll(database: string): Promise<ReadonlyMap<string, PlainComparison>> {
+    const plain = new Map<string, PlainComparison>();
+    for (const [table, key] of Object.entries(KEYS)) plain.set(table, await comparePlainly(stack.old.url(), stack.new.url(database), table, key));
+    return plain;
   }
 
   for (const { name, files, messages, strategies = [] } of ROUNDS) {
@@ -145,9 +160,7 @@ ${TABLES.map((table) => `  - { old: public.${table}, columns: { ${ignored(table)
         await arrived(messages);
         for (const database of NEW_DATABASES) {
           await applied(SINKS[database], messages);
-          const plain = new Map<string, PlainComparison>();
-          for (const [table, key] of Object.entries(KEYS)) plain.set(table, await comparePlainly(stack.old.url(), stack.new.url(database), table, key));
-          found.set(database, { plain, checked: await check(database) });
+          found.set(database, { plain: await compareAll(database), checked: await check(database) });
         }
       }, BUSY_MS);
 
@@ -191,6 +204,52 @@ ${TABLES.map((table) => `  - { old: public.${table}, columns: { ${ignored(table)
       });
     });
   }
+
+  describe('beside lockstep run', () => {
+    let service: Service;
+    let plain: ReadonlyMap<string, PlainComparison>;
+    beforeAll(async () => {
+      const port = await freePort();
+      const events = `events: { kafka: { brokers: [${stack.kafka?.brokers.join(', ')}], group: lockstep-sink } }`;
+      const configFile = configure('app', `${events}\nslo: { settle: 3s }\nhttp: { port: ${port} }\ndata_dir: ${join(folder, 'data')}`);
+      service = new Service({ configFile, port, logFile: join(folder, 'lockstep.log') });
+      await service.start();
+      const payments = Number((await stack.old.query<{ count: string }>('SELECT count(*) FROM payments'))[0]?.count);
+      const hardRows = statementsOf('seed.sql').filter((statement) => statement.startsWith('INSERT INTO edge'));
+      await stack.old.query(hardRows.join(';'));
+      await stack.old.query('UPDATE payments SET ok = NOT ok');
+      const { messages } = ROUNDS.at(-1) as Round;
+      const after = { ...messages, payments: (messages['payments'] ?? 0) + payments, edge: (messages['edge'] ?? 0) + EDGE_ROWS };
+      await arrived(after);
+      await applied(SINKS.app, after);
+      plain = await compareAll('app');
+    }, BUSY_MS);
+    afterAll(() => service?.stop());
+
+    it('finds every change by sweep and stream, and never calls anything else drift', async () => {
+      const expected = [...plain].flatMap(([table, { different }]) => written(table, different).map(({ key, columns }) => ({ table: `public.${table}`, kind: 'different', key, columns })));
+      const recorded = async (): Promise<unknown[]> => {
+        const { items } = await service.get<{ items: CheckJson['drift'] }>('/v1/drift?limit=500');
+        return items.map(({ table, kind, key, columns }) => ({ table, kind, key: Object.values(key).map(String), columns: columns.toSorted() })).toSorted(byText);
+      };
+      await expect.poll(recorded, ARRIVES).toEqual(expected.toSorted(byText));
+    });
+
+    it('groups it by column and cause', async () => {
+      const expected: Record<string, number> = {};
+      for (const [table, { different }] of plain) {
+        for (const { columns, values } of written(table, different)) {
+          for (const column of columns) {
+            const group = `public.${table} ${column} ${causeOf(column, values[column]?.old ?? null, values[column]?.new ?? null)}`;
+            expected[group] = (expected[group] ?? 0) + 1;
+          }
+        }
+      }
+      const { items } = await service.get<{ items: { table: string; column: string; cause: { code: string } | null; rows: number }[] }>('/v1/drift?group=cause&status=open');
+      expect(Object.fromEntries(items.map(({ table, column, cause, rows }) => [`${table} ${column} ${cause?.code ?? 'none'}`, rows]))).toEqual(expected);
+      expect((await service.get<{ verdict: string }>('/v1/gate')).verdict).toBe('fail');
+    });
+  });
 });
 
 function byText(left: unknown, right: unknown): number {
