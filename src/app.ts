@@ -1,16 +1,13 @@
 import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
-import { EphemeralStore } from './verify/ephemeral-store.ts';
 import { buildCore, type Core } from './app/core.ts';
-import { pairDatabases, type PairedDatabases } from './app/pairs.ts';
+import { pairDatabases } from './app/pairs.ts';
 import { openPipeline } from './app/pipeline.ts';
 import { LiveService } from './app/service-view.ts';
 import { SystemClock } from './app/system-clock.ts';
-import type { Config, DigestStrategy } from './config/config.ts';
+import type { Config } from './config/config.ts';
 import type { Undecodable } from './domain/change.ts';
 import { LockstepError } from './domain/errors.ts';
-import type { CheckOutcome, CheckProgress } from './domain/outcome.ts';
-import type { Sweep } from './domain/status.ts';
 import { HttpServer } from './http/server.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { startEmbeddedPostgres } from './state/embedded.ts';
@@ -34,11 +31,6 @@ export interface ServiceOptions {
 /** Dead letters of a topic that are logged one by one; then one in so many. */
 const DEAD_LETTERS_LOGGED = 20;
 const DEAD_LETTERS_LOG_EVERY = 1_000;
-
-/** Rows of a one-off check that make no progress for this many times `settle`, and at least so long, are given up. */
-const UNSETTLED_SETTLES = 4;
-const UNSETTLED_MIN_MS = 30_000;
-const UNSETTLED_LOOK_MS = 250;
 
 /** A state store that is there and migrated. */
 interface OpenState {
@@ -210,114 +202,4 @@ async function keepConsuming(
       waitMs = Math.min(waitMs * 2, SOURCE_RETRY_MAX_MS);
     }
   }
-}
-
-export interface CheckOptions {
-  /** Old's qualified names; empty: all. */
-  readonly tables: readonly string[];
-  readonly strategy: DigestStrategy;
-  readonly signal: AbortSignal;
-  readonly logger: Logger;
-  onProgress(progress: CheckProgress): void;
-}
-
-/** One sweep of the tables, its suspects rechecked until each is settled. Leaves nothing behind. */
-export async function runCheck(config: Config, options: CheckOptions): Promise<CheckOutcome> {
-  const { logger, tables } = options;
-  const stopping = new AbortController();
-  const signal = AbortSignal.any([options.signal, stopping.signal]);
-  setMaxListeners(SIGNAL_LISTENERS_MAX, signal);
-  const cleanups: (() => Promise<void>)[] = [];
-  try {
-    const clock = new SystemClock();
-    const checked: Config = { ...config, sweep: { ...config.sweep, strategy: options.strategy } };
-    const paired = await pairDatabases(checked, tables, clock, (message) => logger.warn(message));
-    cleanups.push(() => paired.close());
-    const pipeline = await openPipeline({ config: checked, paired, consume: false, clock, logger, onTrouble: () => undefined });
-    if (pipeline !== null) cleanups.push(() => pipeline.close());
-    const core = await buildCore({
-      config: checked,
-      paired,
-      pipeline,
-      store: new EphemeralStore(),
-      shelf: null,
-      metrics: new Metrics({ tables: paired.pairs.map((pair) => pair.id), lagBudgetMs: config.slo.lagBudgetMs, lagObjective: config.slo.lagObjective, sweepMaxAgeMs: config.slo.sweepMaxAgeMs, version: '' }),
-      clock,
-      signal,
-      onFinding: ({ finding, message }, ended) => logger[ended ? 'info' : 'warn']({ finding }, message),
-      onSweepProgress: (progress, estimatedRows) => {
-        const elapsedMs = clock.nowMs() - progress.startedAtMs;
-        const rows = BigInt(progress.rows.old);
-        const left = estimatedRows > rows ? Number(estimatedRows - rows) : 0;
-        options.onProgress({
-          table: progress.table,
-          ratio: progress.progressRatio,
-          rows,
-          etaMs: rows === 0n ? null : Math.round((elapsedMs * left) / Number(rows)),
-        });
-      },
-    });
-    const running = [core.rechecker.run(signal), core.progress?.run(signal) ?? Promise.resolve()].map((part) => part.catch((error: unknown) => stopping.abort(error)));
-    const started = core.sweeps.start(
-      paired.pairs.map((pair) => pair.id),
-      signal,
-    );
-    if (started === null) throw new RangeError('a sweep is already under way');
-    const unsettled = new Map<string, number>();
-    running.push(giveUpUnsettled(core, Math.max(UNSETTLED_MIN_MS, UNSETTLED_SETTLES * config.settleMs), unsettled, clock, signal));
-    const sweep = await started.done;
-    if (stopping.signal.aborted) throw stopping.signal.reason;
-    if (options.signal.aborted) throw new LockstepError('interrupted', 'the check was interrupted');
-    const outcome = outcomeOf(sweep, core, unsettled, paired.findings);
-    stopping.abort();
-    await Promise.all(running);
-    return outcome;
-  } finally {
-    stopping.abort();
-    for (const cleanup of cleanups.reverse()) await cleanup().catch((error: unknown) => logger.warn({ err: error }, 'a part did not stop in order'));
-  }
-}
-
-/** A check has to end: rows that never rest, or that a pipeline or database keeps from being judged, are counted and given up. */
-async function giveUpUnsettled(core: Core, limitMs: number, unsettled: Map<string, number>, clock: SystemClock, signal: AbortSignal): Promise<void> {
-  let seen = '';
-  let sinceMs = clock.nowMs();
-  while (!signal.aborted) {
-    await clock.sleep(UNSETTLED_LOOK_MS, signal);
-    const tables = core.sweeps.current()?.tables ?? [];
-    const settling = tables.find((table) => table.status === 'settling')?.table ?? null;
-    const now = `${settling} ${core.pending.size}`;
-    if (now !== seen) {
-      seen = now;
-      sinceMs = clock.nowMs();
-    }
-    if (settling === null || clock.nowMs() - sinceMs < limitMs) continue;
-    const left = [...core.pending.checksOf(settling)];
-    if (left.length > 0) unsettled.set(settling, left.length);
-    for (const check of left) core.pending.settle(check, { kind: 'unsettled' });
-  }
-}
-
-function outcomeOf(sweep: Sweep, core: Core, unsettled: ReadonlyMap<string, number>, findings: PairedDatabases['findings']): CheckOutcome {
-  const drift = sweep.tables.flatMap((table) => [...core.book.all(table.table)].map((booked) => booked.drift));
-  const why = core.health.all().map(({ finding, message }) => `${finding}: ${message}`);
-  const reasons = sweep.tables.flatMap((table) => {
-    if (table.status !== 'done') return [`${table.table}: ${table.error ?? table.status}`];
-    const left = unsettled.get(table.table);
-    return left === undefined ? [] : [`${table.table}: ${left} differing row(s) never came to rest (${why.length === 0 ? 'they keep changing' : why.join(', ')})`];
-  });
-  return {
-    verdict: drift.length > 0 ? 'drift' : reasons.length > 0 ? 'unknown' : 'match',
-    reason: reasons.length === 0 ? null : reasons.join('; '),
-    tables: sweep.tables.map((table) => ({
-      table: table.table,
-      rows: table.rows,
-      drift: drift.filter((item) => item.table === table.table).length,
-      strategy: table.strategy,
-      strategyReason: table.strategyReason,
-      elapsedMs: (table.endedAtMs ?? table.startedAtMs) - table.startedAtMs,
-      findings: findings.get(table.table) ?? [],
-    })),
-    drift,
-  };
 }

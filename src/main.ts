@@ -42,6 +42,11 @@ const code = await runCommandLine(process.argv.slice(2), {
   stderr: process.stderr,
   env: process.env,
   signal: stop.signal,
-  application: () => import('./app.ts'),
+  // Each command loads what it needs: a check is not to wait for the service's parts.
+  application: () => ({
+    runService: async (...asked) => (await import('./app.ts')).runService(...asked),
+    runCheck: async (...asked) => (await import('./app/one-off-check.ts')).runCheck(...asked),
+    migrateState: async (...asked) => (await import('./app.ts')).migrateState(...asked),
+  }),
 });
 process.exit(code === 0 ? (process.exitCode ?? 0) : code);

@@ -52,7 +52,7 @@ Examples:
       const config = configOf(options, context);
       const tables = tablesOf(config, options.table ?? []);
       const logger = createLogger(config.log.level, context.stderr, context.env['LOCKSTEP_DEBUG'] === '1');
-      const { runCheck } = await context.application();
+      const { runCheck } = context.application();
       const progress = createCheckProgress(context.stderr, tables.length === 0 ? config.tables.length : tables.length);
       const { signal } = context;
       try {

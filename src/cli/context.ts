@@ -49,6 +49,5 @@ export interface CliContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborts when the process is asked to stop. */
   readonly signal: AbortSignal;
-  /** Loaded only by the commands that need it: it is large. */
-  application(): Promise<Application>;
+  application(): Application;
 }

@@ -19,7 +19,7 @@ Examples:
     .action(async (options: ConfigOptions) => {
       const config = configOf(options, context);
       const logger = createLogger(config.log.level, context.stderr, context.env['LOCKSTEP_DEBUG'] === '1');
-      const { migrateState } = await context.application();
+      const { migrateState } = context.application();
       const { applied, current } = await migrateState(config, { signal: context.signal, logger });
       for (const name of applied) context.stdout.write(`applied ${name}\n`);
       context.stdout.write(`state store schema: ${current}${applied.length === 0 ? ', nothing to do' : ''}\n`);

@@ -26,7 +26,7 @@ Examples:
       const config = configOf(options, context);
       requireStream(config);
       const logger = createLogger(config.log.level, context.stderr, context.env['LOCKSTEP_DEBUG'] === '1');
-      const { runService } = await context.application();
+      const { runService } = context.application();
       await runService(config, {
         signal: context.signal,
         logger,

@@ -143,7 +143,7 @@ const ENDS_SQL = `E' \\t\\r\\n'`;
 
 /** Upper and lower case as one, for all scripts: as Unicode's full case folding, but for a few letters that it keeps apart. */
 function foldCase(text: string): string {
-  return text.toUpperCase().toLowerCase();
+  return text.toLowerCase().toUpperCase().toLowerCase();
 }
 
 function ruleChange(rules: CompareRules): Change {

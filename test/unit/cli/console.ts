@@ -27,7 +27,7 @@ export async function run(
     stderr: { write: (text) => (stderr += text) },
     env: {},
     signal: new AbortController().signal,
-    application: () => Promise.resolve({ ...NOT_USED, ...application }),
+    application: () => ({ ...NOT_USED, ...application }),
     ...context,
   });
   return { code, stdout, stderr };

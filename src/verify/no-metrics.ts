@@ -1,0 +1,17 @@
+import type { VerifyMetrics } from './ports.ts';
+
+const nothing = (): void => undefined;
+
+/** For a run that nobody scrapes. */
+export const NO_METRICS: VerifyMetrics = {
+  changeEvent: nothing,
+  check: nothing,
+  driftConfirmed: nothing,
+  driftResolved: nothing,
+  driftDetected: nothing,
+  replicationLag: nothing,
+  lagBudgetBreach: nothing,
+  sweepRows: nothing,
+  sweepChunk: nothing,
+  deadLetter: nothing,
+};
