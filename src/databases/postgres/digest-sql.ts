@@ -24,14 +24,14 @@ interface HashSql {
 
 /**
  * 64 bits of a row. On the portable path of the md5 of its values, each with its length before it and NULL as `~`, so
- * that no two rows give the same text. Signed, as a number of its own: a sum of them cannot cancel as an XOR would.
+ * that no two rows give the same text, in UTF-8 whatever the database's encoding is. Signed, as a number of its own: a sum of them cannot cancel as an XOR would.
  */
 function hashSql(columns: readonly PairColumn[], side: Side, path: SqlPath, name: string): HashSql {
   const reference = (column: PairColumn): string => columnSql(columnOn(column, side));
   if (path === 'fast') return { inner: `${rowHashChainSql(columns, side, reference)} AS ${name}`, outer: `v.${name}` };
   const inner = columns.map((column, index) => `${valuesOf(column, side).digestSql(reference(column))} AS ${name}${index}`);
   const parts = columns.map((_column, index) => `coalesce(length(v.${name}${index})::text || ':' || v.${name}${index}, '~')`);
-  return { inner: inner.join(', '), outer: `('x' || left(md5(${parts.join(' || ')}), 16))::bit(64)::int8` };
+  return { inner: inner.join(', '), outer: `('x' || left(md5(convert_to(${parts.join(' || ')}, 'UTF8')), 16))::bit(64)::int8` };
 }
 
 function rowHash(pair: Pair, side: Side, path: SqlPath): HashSql {

@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostgresDatabase } from '../../../src/databases/postgres/database.ts';
 import type { Pair } from '../../../src/domain/pair.ts';
@@ -124,6 +125,34 @@ describe('digests of any path', () => {
     ['char(n) with its blanks', 'id int PRIMARY KEY, v char(5)', [`1, 'a'`], [`1, 'a    '`]],
   ])('take for equal %s', async (_what, columns, oldRows, newRows) => {
     expect(await equalOn(await twoTables(columns, oldRows, newRows))).toEqual(PATHS);
+  });
+
+  it('tell apart characters that two encodings write with the same byte', async () => {
+    const text: Readonly<Record<string, string>> = { LATIN1: `E'\\u0080'`, WIN1252: `'€'`, UTF8: `'€'` };
+    const urls = new Map<string, string>();
+    for (const [encoding, value] of Object.entries(text)) {
+      await servers.old.query(`CREATE DATABASE ${encoding} ENCODING ${encoding} TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'`);
+      const url = servers.old.url(encoding.toLowerCase());
+      urls.set(encoding, url);
+      const client = new pg.Client({ connectionString: url });
+      await client.connect();
+      await client.query(`CREATE TABLE public.signs (id int PRIMARY KEY, v text); INSERT INTO public.signs VALUES (1, ${value})`);
+      await client.end();
+    }
+    const open = (side: 'old' | 'new', encoding: string): PostgresDatabase => new PostgresDatabase({ side, url: urls.get(encoding) ?? '', pool: 1 });
+    const [latin, windows, utf] = [open('old', 'LATIN1'), open('new', 'WIN1252'), open('old', 'UTF8')];
+    try {
+      const digest = async (database: PostgresDatabase, path: DigestPath): Promise<string> => (await database.digest(await pairOf(utf, windows, 'signs'), ALL, path, FOREVER)).sum;
+      for (const path of ['portable', 'client'] as const) {
+        expect(await digest(latin, path)).not.toBe(await digest(windows, path));
+        expect(await digest(utf, path)).toBe(await digest(windows, path));
+      }
+      // The servers' own hash functions see bytes: they are not trusted here.
+      expect(await latin.hashFingerprint(FOREVER)).toBeNull();
+      expect(await windows.hashFingerprint(FOREVER)).toBeNull();
+    } finally {
+      await Promise.all([latin, windows, utf].map((database) => database.close()));
+    }
   });
 
   it('never let random swaps, flips and moves cancel', async () => {
