@@ -37,7 +37,8 @@ export async function* planChunks({ side, pair, from, chunkRows, estimatedRows, 
   yield* walk({ side, pair, chunkRows, signal }, start, null);
 }
 
-async function* walk({ side, pair, chunkRows, signal }: Pick<PlanOptions, 'side' | 'pair' | 'chunkRows' | 'signal'>, from: RowKey | null, to: RowKey | null): AsyncGenerator<KeyRange> {
+/** Ranges of `chunkRows` rows from `from` to `to`, found by reading the keys. */
+export async function* walk({ side, pair, chunkRows, signal }: Pick<PlanOptions, 'side' | 'pair' | 'chunkRows' | 'signal'>, from: RowKey | null, to: RowKey | null): AsyncGenerator<KeyRange> {
   let start = from;
   for (;;) {
     const next = await side.keyAfter(pair, { from: start, to }, chunkRows, signal);

@@ -9,13 +9,16 @@ import type { CheckEnd, PendingChecks } from './pending-checks.ts';
 import type { Clock, Database, KeyRange, StoredSweep, StoredSweepTable, VerifyMetrics, VerifyStore } from './ports.ts';
 import type { Proofs } from './proofs.ts';
 import { bucketsFor, digestBoth, locate, locateByBucket, persistent, type ChunkFindings, type Comparison, type Sides } from './sweep-compare.ts';
-import { planChunks } from './sweep-plan.ts';
+import { planChunks, walk } from './sweep-plan.ts';
 import { chooseStrategy, type AskedStrategy, type Strategy } from './sweep-strategy.ts';
 
 /** Rows of a chunk where `sweep.chunk_rows` is `auto`: some tens of milliseconds of a query, so that its own cost is small. */
 export const CHUNK_ROWS = 50_000;
 /** So many of the last chunks are looked at to tell whether the next is likely to differ. */
 const RECENT_CHUNKS = 8;
+/** A chunk that a database cannot digest in time is parted into so many, down to parts of so many rows. */
+const TIMEOUT_SPLIT = 8;
+const PART_ROWS_MIN = 100;
 /** Suspects that may wait for their recheck before the sweep pauses. */
 const SUSPECTS_MAX = 10_000;
 const SUSPECTS_WAIT_MS = 50;
@@ -284,7 +287,22 @@ export class Sweeps {
       yield* locateByBucket(comparison, range, bucketsFor(BigInt(this.parts.chunkRows)));
       return;
     }
-    yield* locate(comparison, range, await digestBoth(comparison, range));
+    yield* this.digested(comparison, range, this.parts.chunkRows);
+  }
+
+  /** Digests a range, or, where that takes a database too long, parts of it. */
+  private async *digested(comparison: Comparison, range: KeyRange, rows: number): AsyncGenerator<ChunkFindings> {
+    let digests: Awaited<ReturnType<typeof digestBoth>>;
+    try {
+      digests = await digestBoth(comparison, range);
+    } catch (error) {
+      const part = Math.floor(rows / TIMEOUT_SPLIT);
+      if (!isTimeout(error) || part < PART_ROWS_MIN) throw error;
+      const { sides, pair, signal } = comparison;
+      for await (const smaller of walk({ side: sides.old, pair, chunkRows: part, signal }, range.from, range.to)) yield* this.digested(comparison, smaller, part);
+      return;
+    }
+    yield* locate(comparison, range, digests);
   }
 
   /** Asks again while that can help. */
@@ -293,7 +311,8 @@ export class Sweeps {
       try {
         return await question();
       } catch (error) {
-        const final = error instanceof LockstepError && error.retry === 'final';
+        // What took too long takes too long again: smaller parts are asked for instead.
+        const final = isTimeout(error) || (error instanceof LockstepError && error.retry === 'final');
         if (signal.aborted || final || attempt >= ASK_TRIES) throw error;
         await this.parts.clock.sleep(ASK_RETRY_MS * attempt, signal);
       }
@@ -359,6 +378,10 @@ export class Sweeps {
       if (!(error instanceof LockstepError) || error.retry === 'final') throw error;
     }
   }
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof LockstepError && error.code === 'statement_timeout';
 }
 
 function emptyTally(): Tally {

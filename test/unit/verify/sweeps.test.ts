@@ -26,6 +26,7 @@ class Bench {
   readonly stop = new AbortController();
   readonly suspected: string[] = [];
   recheckMs = 10;
+  chunkRows = CHUNK_ROWS;
 
   constructor(old: Record<string, string>, neu: Record<string, string>) {
     for (const row of Object.entries(old)) this.old.put(this.pair, row);
@@ -46,7 +47,7 @@ class Bench {
       store,
       metrics: this.metrics,
       clock: this.clock,
-      chunkRows: CHUNK_ROWS,
+      chunkRows: this.chunkRows,
       concurrency,
       maxRowsPerSecond: 0,
       makeId: () => 's1',
@@ -119,6 +120,38 @@ describe('a sweep', () => {
     const progress = await bench.run();
     expect(bench.suspected).toHaveLength(9_000);
     expect(progress?.rows).toEqual({ old: '1', new: '9000' });
+  });
+
+  it('parts a chunk that takes a database too long to digest', async () => {
+    const bench = new Bench(rows(3_000), rows(3_000, { k01234: 'w' }));
+    bench.old.splits = ['k02500'];
+    const digest = bench.new.digest.bind(bench.new);
+    let refused = 0;
+    bench.new.digest = async (...asked) => {
+      const answer = await digest(...asked);
+      if (answer.rows <= 800n) return answer;
+      refused++;
+      throw new LockstepError('statement_timeout', 'too slow', { retry: 'retry' });
+    };
+    bench.chunkRows = 6_000;
+    const progress = await bench.run();
+    expect(progress).toMatchObject({ status: 'done', drift: 1, rows: { old: '3000', new: '3000' } });
+    expect(refused).toBeGreaterThan(0);
+  });
+
+  it('fails where even the smallest part takes too long', async () => {
+    const bench = new Bench(rows(30), rows(30));
+    bench.new.trouble = (question): void => {
+      if (question === 'digest') throw new LockstepError('statement_timeout', 'too slow', { retry: 'retry' });
+    };
+    expect(await bench.run()).toMatchObject({ status: 'failed', error: 'too slow' });
+  });
+
+  it.each([[[]], [['k00010']], [['k00003', 'k00010', 'k00010x', 'k00035', 'zz']], [['a', 'b', 'c']]])('follows statistics, however old: %j', async (splits) => {
+    const bench = new Bench(rows(40, { k00009: 'w' }), rows(41, { k00010: null }));
+    bench.old.splits = splits;
+    expect(await bench.run(2)).toMatchObject({ status: 'done', suspects: 3, drift: 3, rows: { old: '40', new: '40' } });
+    expect(bench.suspected.sort()).toEqual(['k00009', 'k00010', 'k00040']);
   });
 
   it('counts exactly when questions fail half-way', async () => {
