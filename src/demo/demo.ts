@@ -20,6 +20,8 @@ const FOUND_MS = 60_000;
 /** How long a pipeline may take to catch up after the pause and after the load. */
 const CAUGHT_UP_MS = 60_000;
 const SWEEP_MS = 90_000;
+/** Beyond what two clocks on one machine are known to differ by. */
+const CLOCKS_DIFFER_MS = 500;
 /** What is left of the grace period after Ctrl-C for the pipeline to drain. */
 const HASTY_MS = 6_000;
 /** How far verified-through may be seen to go beyond the moment the sink stood: what it had in hand then. */
@@ -169,7 +171,9 @@ class Demo {
   }
 
   async #plant(): Promise<void> {
-    const { signal } = this.#options;
+    const { signal, settleMs } = this.#options;
+    // What is written sooner may, for all that Lockstep knows, have been under way when it started.
+    await sleep(Math.max(0, this.#startedMs + settleMs + CLOCKS_DIFFER_MS - Date.now()), undefined, { signal });
     this.#progress('planting faults on new');
     this.#planted = await plantFaults(this.#stack.old, this.#stack.new, signal);
     // Two of them no event will ever mention.
