@@ -51,17 +51,7 @@ export async function runCheck(config: Config, options: CheckOptions): Promise<C
       clock,
       signal,
       onFinding: ({ finding, message }, ended) => logger[ended ? 'info' : 'warn']({ finding }, message),
-      onSweepProgress: (progress, estimatedRows) => {
-        const elapsedMs = clock.nowMs() - progress.startedAtMs;
-        const rows = BigInt(progress.rows.old);
-        const left = estimatedRows > rows ? Number(estimatedRows - rows) : 0;
-        options.onProgress({
-          table: progress.table,
-          ratio: progress.progressRatio,
-          rows,
-          etaMs: rows === 0n ? null : Math.round((elapsedMs * left) / Number(rows)),
-        });
-      },
+      onSweepProgress: ({ table, progressRatio: ratio, rowsPerSecond, etaMs }, rows) => options.onProgress({ table, ratio, rows, rowsPerSecond, etaMs }),
     });
     const running = [core.rechecker.run(signal), core.progress?.run(signal) ?? Promise.resolve()].map((part) => part.catch((error: unknown) => stopping.abort(error)));
     const started = core.sweeps.start(

@@ -53,7 +53,7 @@ Examples:
       const tables = tablesOf(config, options.table ?? []);
       const logger = createLogger(config.log.level, context.stderr, context.env['LOCKSTEP_DEBUG'] === '1');
       const { runCheck } = context.application();
-      const progress = createCheckProgress(context.stderr, tables.length === 0 ? config.tables.length : tables.length);
+      const progress = createCheckProgress(context.stderr, tables.length === 0 ? config.tables.length : tables.length, () => performance.now());
       const { signal } = context;
       try {
         const outcome = await runCheck(config, {

@@ -32,7 +32,9 @@ export interface CheckProgress {
   readonly table: string;
   /** 0…1 */
   readonly ratio: number;
+  /** Rows compared. */
   readonly rows: bigint;
+  readonly rowsPerSecond: number | null;
   /** null while it cannot be told. */
   readonly etaMs: number | null;
 }

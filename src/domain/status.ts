@@ -50,6 +50,10 @@ export interface SweepTableProgress {
   readonly strategy: DigestPath;
   readonly strategyReason: string;
   readonly progressRatio: number;
+  /** Rows compared a second over the last seconds; null unless it is under way. */
+  readonly rowsPerSecond: number | null;
+  /** Until all of the table's rows are compared at that rate; null while that cannot be told. */
+  readonly etaMs: number | null;
   readonly chunksDone: number;
   readonly chunksDiffering: number;
   readonly rows: Readonly<Record<Side, string>>;

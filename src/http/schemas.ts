@@ -173,6 +173,8 @@ export const SweepTableSchema = Closed(
     strategy: OneOf(STRATEGIES),
     strategy_reason: Type.String(),
     progress_ratio: Type.Number({ minimum: 0, maximum: 1 }),
+    rows_per_second: Nullable(Type.Number({ minimum: 0, description: 'Rows compared a second over the last seconds; null unless the sweep is under way' })),
+    eta_ms: Nullable(Type.Number({ minimum: 0, description: 'Until all rows are compared at that rate; null while that cannot be told' })),
     chunks_done: Count,
     chunks_differing: Count,
     rows: Closed({ old: Count, new: Count }),

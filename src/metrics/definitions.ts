@@ -79,6 +79,8 @@ export const METRICS = {
   tableRows: gauge('lockstep_table_rows', 'Exact row count of the last finished sweep.', ['table', 'side']),
   rowCountDelta: gauge('lockstep_row_count_delta', 'Rows of new less rows of old, net of rows in flight.', ['table']),
   sweepProgress: gauge('lockstep_sweep_progress_ratio', 'Progress of the running or last sweep, 0 to 1.', ['table']),
+  sweepRate: gauge('lockstep_sweep_rows_per_second', 'Rows that the running sweep compared a second over the last seconds; absent when none runs.', ['table']),
+  sweepEta: gauge('lockstep_sweep_eta_seconds', 'Until the running sweep has compared all rows at that rate; absent while that cannot be told.', ['table']),
   sweepRows: counter('lockstep_sweep_rows_total', 'Rows digested by sweeps.', ['table', 'side']),
   sweepChunks: counter('lockstep_sweep_chunks_total', 'Chunks compared by sweeps.', ['table', 'result']),
   sweepLastClean: gauge('lockstep_sweep_last_clean_timestamp_seconds', 'When the last clean sweep ended.', ['table']),

@@ -60,6 +60,8 @@ export class Metrics implements VerifyMetrics {
   readonly #tableRows = this.#gauge(METRICS.tableRows);
   readonly #rowCountDelta = this.#gauge(METRICS.rowCountDelta);
   readonly #sweepProgress = this.#gauge(METRICS.sweepProgress);
+  readonly #sweepRate = this.#gauge(METRICS.sweepRate);
+  readonly #sweepEta = this.#gauge(METRICS.sweepEta);
   readonly #sweepLastClean = this.#gauge(METRICS.sweepLastClean);
   readonly #schemaFindings = this.#gauge(METRICS.schemaFindings);
   readonly #gateVerdict = this.#gauge(METRICS.gateVerdict);
@@ -198,7 +200,12 @@ export class Metrics implements VerifyMetrics {
       if (rows !== null) this.#tableRows.set({ table, side }, Number(rows));
     }
     if (status.rowCountDelta !== null) this.#rowCountDelta.set({ table }, Number(status.rowCountDelta));
-    if (status.sweep !== null) this.#sweepProgress.set({ table }, status.sweep.progressRatio);
+    if (status.sweep !== null) {
+      const { progressRatio, rowsPerSecond, etaMs } = status.sweep;
+      this.#sweepProgress.set({ table }, progressRatio);
+      if (rowsPerSecond !== null) this.#sweepRate.set({ table }, rowsPerSecond);
+      if (etaMs !== null) this.#sweepEta.set({ table }, etaMs / 1000);
+    }
     if (status.lastCleanSweepMs !== null) this.#sweepLastClean.set({ table }, status.lastCleanSweepMs / 1000);
     for (const severity of SCHEMA_SEVERITIES) {
       this.#schemaFindings.set({ table, severity }, status.schemaFindings.filter((finding) => finding.severity === severity).length);

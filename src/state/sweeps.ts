@@ -89,6 +89,8 @@ function sweepTableFromRow(row: SweepTableRow): StoredSweepTable {
     strategy: row.strategy,
     strategyReason: row.strategy_reason,
     progressRatio: row.progress_ratio,
+    rowsPerSecond: null,
+    etaMs: null,
     chunksDone: Number(row.chunks_done),
     chunksDiffering: Number(row.chunks_differing),
     rows: { old: row.old_rows, new: row.new_rows },

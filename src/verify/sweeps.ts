@@ -2,6 +2,7 @@ import pLimit from 'p-limit';
 import { LockstepError, rootMessage } from '../domain/errors.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
+import { Pace } from '../domain/pace.ts';
 import type { RowKey } from '../domain/row.ts';
 import type { Sweep, SweepStatus, SweepTableProgress } from '../domain/status.ts';
 import type { DriftBook } from './drift-book.ts';
@@ -47,7 +48,8 @@ export interface SweepsParts {
   readonly maxRowsPerSecond: number;
   readonly makeId: () => string;
   readonly strategy: AskedStrategy;
-  onProgress?(progress: SweepTableProgress, estimatedRows: bigint): void;
+  /** @param compared rows that were compared so far, the larger side's */
+  onProgress?(progress: SweepTableProgress, compared: bigint): void;
 }
 
 /** What a sweep counts. */
@@ -84,6 +86,9 @@ interface TableSweep extends Tally {
   endedAtMs: number | null;
   resumeFrom: RowKey | null;
   walked: bigint;
+  /** Rows that were compared before a stop. */
+  walkedBefore: bigint;
+  readonly pace: Pace;
   /** Whether each of the last chunks was equal. */
   recent: readonly boolean[];
   error: string | null;
@@ -112,14 +117,14 @@ export class Sweeps {
 
   /** The sweep under way, or null. */
   current(): Sweep | null {
-    return this.running === null ? null : describe(this.running);
+    return this.running === null ? null : describe(this.running, this.parts.clock.nowMs());
   }
 
   /** This table's part in the sweep under way or the last one that had it. */
   progressOf(table: string): SweepTableProgress | null {
     for (const sweep of this.running === null ? this.ended : [this.running, ...this.ended]) {
       const part = sweep.tables.find((candidate) => candidate.pair.id === table);
-      if (part !== undefined) return describeTable(part);
+      if (part !== undefined) return describeTable(part, this.parts.clock.nowMs());
     }
     return null;
   }
@@ -140,7 +145,7 @@ export class Sweeps {
       tables: this.parts.pairs.filter((pair) => tables.includes(pair.id)).map((pair) => fresh(pair, nowMs)),
       cancel: new AbortController(),
     };
-    return { sweep: describe(sweep), done: this.run(sweep, signal) };
+    return { sweep: describe(sweep, nowMs), done: this.run(sweep, signal) };
   }
 
   /** Goes on with a sweep that a stop interrupted, to its end; null when there is none. */
@@ -180,7 +185,7 @@ export class Sweeps {
           table.endedAtMs = this.parts.clock.nowMs();
         }
       }
-      if (stop.aborted) return describe(sweep);
+      if (stop.aborted) return describe(sweep, this.parts.clock.nowMs());
       const failed = sweep.tables.some((table) => table.status === 'failed');
       sweep.status = sweep.cancel.signal.aborted ? 'cancelled' : failed ? 'failed' : 'done';
       for (const table of sweep.tables) {
@@ -189,7 +194,7 @@ export class Sweeps {
       }
       sweep.endedAtMs = this.parts.clock.nowMs();
       await this.save(sweep, true);
-      return describe(sweep);
+      return describe(sweep, sweep.endedAtMs);
     } finally {
       this.running = null;
       this.ended.unshift(sweep);
@@ -206,6 +211,7 @@ export class Sweeps {
       table.startedAtMs = clock.nowMs();
       table.startedAtUs = clock.nowUs() + (skew[primarySide].best()?.offsetUs ?? 0n);
     }
+    table.pace.note(clock.nowMs(), compared(table));
     await this.compareChunks(sweep, table, signal);
     table.status = 'settling';
     await this.save(sweep, true);
@@ -224,7 +230,7 @@ export class Sweeps {
       oldRows: table.oldRows,
       newRows: table.newRows,
     });
-    this.parts.onProgress?.(describeTable(table), table.estimatedRows);
+    this.report(table);
   }
 
   /** Walks the table chunk by chunk; some are compared at once. */
@@ -243,11 +249,11 @@ export class Sweeps {
         await this.throttle(table, startedMs, chunkSignal);
         const chunk: Chunk = { range, tally: emptyTally(), compared: false, waiting: 0 };
         table.chunks.push(chunk);
-        const compared = limit(() => this.runChunk(table, chunk, comparison))
+        const comparing = limit(() => this.runChunk(table, chunk, comparison))
           .then(() => this.save(sweep, false))
-          .finally(() => running.delete(compared));
-        compared.catch((error: unknown) => failure.abort(error));
-        running.add(compared);
+          .finally(() => running.delete(comparing));
+        comparing.catch((error: unknown) => failure.abort(error));
+        running.add(comparing);
         if (running.size >= concurrency) await Promise.race(running);
       }
       await Promise.all(running);
@@ -260,7 +266,7 @@ export class Sweeps {
   }
 
   private async runChunk(table: TableSweep, chunk: Chunk, comparison: Comparison): Promise<void> {
-    const { metrics } = this.parts;
+    const { metrics, clock } = this.parts;
     const { pair, signal } = comparison;
     let suspects = 0;
     for await (const found of this.findings(table, chunk.range, comparison)) {
@@ -268,6 +274,7 @@ export class Sweeps {
       metrics.sweepRows(pair.id, 'old', found.rows[0]);
       metrics.sweepRows(pair.id, 'new', found.rows[1]);
       table.walked += found.rows[0] > found.rows[1] ? found.rows[0] : found.rows[1];
+      table.pace.note(clock.nowMs(), compared(table));
       suspects += found.suspects.length;
       for (const key of found.suspects) await this.suspect(table, chunk, key, signal);
     }
@@ -277,7 +284,11 @@ export class Sweeps {
     chunk.compared = true;
     keepSettled(table);
     metrics.sweepChunk(pair.id, isEqual ? 'equal' : 'differing');
-    this.parts.onProgress?.(describeTable(table), table.estimatedRows);
+    this.report(table);
+  }
+
+  private report(table: TableSweep): void {
+    this.parts.onProgress?.(describeTable(table, this.parts.clock.nowMs()), compared(table));
   }
 
   /** Where most chunks differ of late, the next is parted into buckets at once: its whole digest would only say that it differs too. */
@@ -362,7 +373,7 @@ export class Sweeps {
     const nowMs = this.parts.clock.nowMs();
     if (!always && nowMs - this.savedAtMs < SAVE_MS) return;
     this.savedAtMs = nowMs;
-    const described = describe(sweep);
+    const described = describe(sweep, nowMs);
     const stored: StoredSweep = {
       ...described,
       tables: described.tables.map((progress, index): StoredSweepTable => {
@@ -430,6 +441,8 @@ function fresh(pair: Pair, nowMs: number): TableSweep {
     endedAtMs: null,
     resumeFrom: null,
     walked: 0n,
+    walkedBefore: 0n,
+    pace: new Pace(),
     recent: [],
     error: null,
   };
@@ -448,6 +461,7 @@ function restore(pair: Pair, stored: StoredSweepTable): TableSweep {
     ...fresh(pair, stored.startedAtMs),
     ...kept,
     kept,
+    walkedBefore: kept.oldRows > kept.newRows ? kept.oldRows : kept.newRows,
     strategy: { path: stored.strategy, reason: stored.strategyReason },
     status: stored.status === 'settling' ? 'running' : stored.status,
     startedAtUs: stored.startedAtUs,
@@ -457,13 +471,18 @@ function restore(pair: Pair, stored: StoredSweepTable): TableSweep {
   };
 }
 
-function describe(sweep: RunningSweep): Sweep {
+/** Rows compared so far, the larger side's. */
+function compared({ walked, walkedBefore }: TableSweep): bigint {
+  return walked + walkedBefore;
+}
+
+function describe(sweep: RunningSweep, nowMs: number): Sweep {
   return {
     id: sweep.id,
     status: sweep.status,
     startedAtMs: sweep.startedAtMs,
     endedAtMs: sweep.endedAtMs,
-    tables: sweep.tables.map((table) => describeTable(table)),
+    tables: sweep.tables.map((table) => describeTable(table, nowMs)),
   };
 }
 
@@ -472,17 +491,20 @@ function tallyJson(tally: Tally): Pick<SweepTableProgress, 'chunksDone' | 'chunk
   return { chunksDone, chunksDiffering, rows: { old: oldRows.toString(), new: newRows.toString() }, suspects, drift };
 }
 
-function describeTable(table: TableSweep): SweepTableProgress {
+function describeTable(table: TableSweep, nowMs: number): SweepTableProgress {
   const { path, reason } = table.strategy;
   const over = table.status === 'done' || table.status === 'settling';
   const estimated = Number(table.estimatedRows);
-  const ratio = over ? 1 : estimated <= 0 ? 0 : Math.min(0.99, Number(table.oldRows) / estimated);
+  const ratio = over ? 1 : estimated <= 0 ? 0 : Math.min(0.99, Number(compared(table)) / estimated);
+  const isRunning = table.status === 'running';
   return {
     table: table.pair.id,
     status: table.status,
     strategy: path,
     strategyReason: reason,
     progressRatio: ratio,
+    rowsPerSecond: isRunning ? table.pace.perSecond(nowMs) : null,
+    etaMs: isRunning ? table.pace.etaMs(nowMs, table.estimatedRows) : null,
     ...tallyJson(table),
     startedAtMs: table.startedAtMs,
     endedAtMs: table.endedAtMs,

@@ -19,6 +19,8 @@ export function sweepTableJson(progress: SweepTableProgress): SweepTableJson {
     strategy: progress.strategy,
     strategy_reason: progress.strategyReason,
     progress_ratio: progress.progressRatio,
+    rows_per_second: progress.rowsPerSecond,
+    eta_ms: progress.etaMs,
     chunks_done: progress.chunksDone,
     chunks_differing: progress.chunksDiffering,
     rows: { old: Number(progress.rows.old), new: Number(progress.rows.new) },

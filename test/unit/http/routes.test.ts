@@ -95,7 +95,7 @@ describe('status', () => {
 
   it('shows one table, or 404', async () => {
     const body = (await client.get('/v1/tables/public.payments')).json();
-    expect(body).toMatchObject({ new_table: 'billing.payments', drift_by_kind: { different: 2, missing: 1 }, sweep: { progress_ratio: 0.25 }, lag: { p99_ms: 120 } });
+    expect(body).toMatchObject({ new_table: 'billing.payments', drift_by_kind: { different: 2, missing: 1 }, sweep: { progress_ratio: 0.25, rows_per_second: 250_000.5, eta_ms: 90_000 }, lag: { p99_ms: 120 } });
     const missing = await client.get('/v1/tables/public.nothing');
     expect(missing.statusCode).toBe(404);
     expect(missing.json()).toMatchObject({ code: 'unknown_table', instance: '/v1/tables/public.nothing', type: 'urn:lockstep:problem:unknown_table' });

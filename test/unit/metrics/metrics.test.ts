@@ -91,6 +91,8 @@ describe('Metrics', () => {
       'lockstep_table_rows{table="public.payments",side="old"}': 120,
       'lockstep_row_count_delta{table="public.payments"}': -1,
       'lockstep_sweep_progress_ratio{table="public.payments"}': 0.25,
+      'lockstep_sweep_rows_per_second{table="public.payments"}': 250_000.5,
+      'lockstep_sweep_eta_seconds{table="public.payments"}': 90,
       'lockstep_sweep_last_clean_timestamp_seconds{table="public.payments"}': (NOW_MS - 3_600_000) / 1000,
       'lockstep_schema_findings{table="public.payments",severity="warning"}': 1,
       'lockstep_schema_findings{table="public.payments",severity="error"}': 0,
@@ -110,7 +112,7 @@ describe('Metrics', () => {
     await one.render(summary());
     const nothing = summary({ tables: [freshTableStatus('public.payments')], verifiedThroughMs: null, verifiedLagMs: null, consumerLag: [] });
     const names = [...series(await one.render(nothing)).keys()].map((name) => name.replace(/\{.*/, ''));
-    for (const metric of [METRICS.verifiedThrough, METRICS.verifiedLag, METRICS.tableRows, METRICS.rowCountDelta, METRICS.sweepProgress, METRICS.sweepLastClean, METRICS.errorBudgetRemaining, METRICS.consumerLag]) {
+    for (const metric of [METRICS.verifiedThrough, METRICS.verifiedLag, METRICS.tableRows, METRICS.rowCountDelta, METRICS.sweepProgress, METRICS.sweepRate, METRICS.sweepEta, METRICS.sweepLastClean, METRICS.errorBudgetRemaining, METRICS.consumerLag]) {
       expect(names, metric.name).not.toContain(metric.name);
     }
     expect(names).toContain(METRICS.pendingChecks.name);

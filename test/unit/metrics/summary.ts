@@ -28,6 +28,8 @@ export function tableStatus(change: Partial<TableStatus> = {}): TableStatus {
       strategy: 'portable',
       strategyReason: 'the servers differ',
       progressRatio: 0.25,
+      rowsPerSecond: 250_000.5,
+      etaMs: 90_000,
       chunksDone: 2,
       chunksDiffering: 1,
       rows: { old: '30', new: '29' },

@@ -114,6 +114,30 @@ describe('a sweep', () => {
     expect(bench.proofs.get(bench.pair.id)).toMatchObject({ oldRows: BigInt(Object.keys(old).length), newRows: BigInt(Object.keys(neu).length) });
   });
 
+  it('tells how far it is, how fast, and how long it will take, while it runs', async () => {
+    const bench = new Bench(rows(40), rows(40));
+    for (const side of [bench.old, bench.new]) {
+      const digest = side.digest.bind(side);
+      side.digest = async (...asked) => {
+        await bench.clock.sleep(1_000, asked[3]);
+        return digest(...asked);
+      };
+    }
+    const sweeps = await bench.sweeps();
+    const { done } = sweeps.start([bench.pair.id], bench.stop.signal) as NonNullable<ReturnType<Sweeps['start']>>;
+    await bench.clock.pass(500);
+    expect(sweeps.progressOf(bench.pair.id)).toMatchObject({ status: 'running', progressRatio: 0, rowsPerSecond: null, etaMs: null });
+    await bench.clock.pass(5_000);
+    const { progressRatio, rowsPerSecond, etaMs } = sweeps.progressOf(bench.pair.id) as NonNullable<ReturnType<Sweeps['progressOf']>>;
+    expect(progressRatio).toBe(0.5);
+    expect(rowsPerSecond).toBeGreaterThan(3);
+    expect(rowsPerSecond).toBeLessThanOrEqual(4);
+    expect(etaMs).toBeGreaterThanOrEqual(5_000);
+    expect(etaMs).toBeLessThan(6_000);
+    await bench.clock.until(done);
+    expect(sweeps.progressOf(bench.pair.id)).toMatchObject({ status: 'done', progressRatio: 1, rowsPerSecond: null, etaMs: null });
+  });
+
   it('splits ranges that are too large to compare row by row', async () => {
     const bench = new Bench({}, rows(9_000));
     bench.old.put(bench.pair, ['k08999', 'w']);
