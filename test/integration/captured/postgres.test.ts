@@ -219,7 +219,10 @@ describe('captured messages tell what the database held', () => {
     const told = await tell(name, capture);
     expect(told).toMatchObject({ tables, none: tombstone === 0 ? {} : { tombstone } });
     expect(Object.keys(told.tables)).toEqual(Object.keys(tables));
-    for (const { images, equal } of Object.values(told.tables)) expect(equal).toBeGreaterThanOrEqual(images);
+    for (const [table, { images, equal, thinned }] of Object.entries(told.tables)) {
+      expect(thinned).toBe(tables[table]?.thinned);
+      expect(equal).toBeGreaterThanOrEqual(images);
+    }
   });
 
   it('e-outbox-router: payloads of the outbox, and nothing of its rows', async () => {
