@@ -4,8 +4,8 @@ import type { AvroType } from '../../src/events/avro/schema.ts';
 import type { Random } from './random.ts';
 
 /** Long enough to hurt whoever works digit by digit twice over. */
-const HUGE_NUMBER = '7'.repeat(1_000_000);
-const HUGE_TEXT = 'x'.repeat(1_000_000);
+const HUGE_NUMBERS = ['7'.repeat(1_000_000), `1${'0'.repeat(100_000)}1`, `1.${'0'.repeat(100_000)}1`, `1e${'0'.repeat(100_000)}1`];
+const HUGE_TEXTS = ['x'.repeat(1_000_000), `${'1'.repeat(100_000)}e`, `1${' '.repeat(100_000)}x`, '('.repeat(100_000), '"'.repeat(100_000), '{'.repeat(100_000)];
 /** One in so many values is a huge one: each takes as long as a thousand others. */
 const HUGE_SHARE = 1 / 5_000;
 
@@ -33,12 +33,12 @@ export function anyValue(random: Random, depth = 2): ExactJson {
 }
 
 export function anyText(random: Random): string {
-  if (random.chance(HUGE_SHARE)) return HUGE_TEXT;
+  if (random.chance(HUGE_SHARE)) return random.of(HUGE_TEXTS);
   return random.chance(0.7) ? random.of(TEXTS) : random.bytes(random.below(20)).toString('latin1');
 }
 
 function anyNumber(random: Random): JsonNumber {
-  if (random.chance(HUGE_SHARE)) return new JsonNumber(HUGE_NUMBER);
+  if (random.chance(HUGE_SHARE)) return new JsonNumber(random.of(HUGE_NUMBERS));
   return new JsonNumber(random.chance(0.7) ? random.of(NUMBERS) : String((random.next() - 0.5) * 10 ** random.below(20)));
 }
 
