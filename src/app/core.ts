@@ -23,7 +23,8 @@ import { Progress } from '../verify/progress.ts';
 import { Proofs } from '../verify/proofs.ts';
 import { Rechecker } from '../verify/rechecker.ts';
 import { Stream } from '../verify/stream.ts';
-import { CHUNK_ROWS, Sweeps, type SweepsParts } from '../verify/sweeps.ts';
+import { CHUNK_ROWS, ChunkSweeper } from '../verify/sweep-chunks.ts';
+import { Sweeps, type SweepsParts } from '../verify/sweeps.ts';
 import { SweepSchedule } from '../verify/sweep-schedule.ts';
 import { Verification } from '../verify/verification.ts';
 import { VersionHistory } from '../verify/version-history.ts';
@@ -114,16 +115,21 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     pairs,
     sides: databases,
     primarySide: config.primary,
-    pending,
+    chunks: new ChunkSweeper({
+      sides: databases,
+      primarySide: config.primary,
+      pending,
+      metrics,
+      clock,
+      chunkRows: config.sweep.chunkRows === 'auto' ? CHUNK_ROWS : config.sweep.chunkRows,
+      concurrency: config.sweep.concurrency,
+      maxRowsPerSecond: config.sweep.maxRowsPerSecond ?? 0,
+    }),
     book,
     proofs,
     skew,
     store,
-    metrics,
     clock,
-    chunkRows: config.sweep.chunkRows === 'auto' ? CHUNK_ROWS : config.sweep.chunkRows,
-    concurrency: config.sweep.concurrency,
-    maxRowsPerSecond: config.sweep.maxRowsPerSecond ?? 0,
     makeId,
     strategy: config.sweep.strategy,
     ...(options.onSweepProgress === undefined ? {} : { onProgress: options.onSweepProgress }),

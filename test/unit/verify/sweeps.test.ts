@@ -5,6 +5,7 @@ import { Sampler } from '../../../src/domain/samples.ts';
 import { DriftBook } from '../../../src/verify/drift-book.ts';
 import { PendingChecks, type CheckEnd } from '../../../src/verify/pending-checks.ts';
 import { Proofs } from '../../../src/verify/proofs.ts';
+import { ChunkSweeper } from '../../../src/verify/sweep-chunks.ts';
 import { Sweeps } from '../../../src/verify/sweeps.ts';
 import { MemoryDatabase } from './memory/memory-database.ts';
 import { MemoryState, MemoryStore } from './memory/memory-store.ts';
@@ -40,16 +41,21 @@ class Bench {
       pairs: [this.pair],
       sides: { old: this.old, new: this.new },
       primarySide: 'old',
-      pending: this.pending,
+      chunks: new ChunkSweeper({
+        sides: { old: this.old, new: this.new },
+        primarySide: 'old',
+        pending: this.pending,
+        metrics: this.metrics,
+        clock: this.clock,
+        chunkRows: this.chunkRows,
+        concurrency,
+        maxRowsPerSecond: 0,
+      }),
       book: this.book,
       proofs: this.proofs,
       skew: { old: new ClockSkew(), new: new ClockSkew() },
       store,
-      metrics: this.metrics,
       clock: this.clock,
-      chunkRows: this.chunkRows,
-      concurrency,
-      maxRowsPerSecond: 0,
       makeId: () => 's1',
       strategy: 'auto',
     });

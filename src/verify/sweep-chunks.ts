@@ -1,0 +1,167 @@
+import pLimit from 'p-limit';
+import { LockstepError } from '../domain/errors.ts';
+import type { Side } from '../domain/pair.ts';
+import type { RowKey } from '../domain/row.ts';
+import type { CheckEnd, PendingChecks } from './pending-checks.ts';
+import type { Clock, Database, KeyRange, VerifyMetrics } from './ports.ts';
+import { bucketsFor, digestBoth, locate, locateByBucket, persistent, type ChunkFindings, type Comparison, type Sides } from './sweep-compare.ts';
+import { planChunks, walk } from './sweep-plan.ts';
+import type { Chunk, TableSweep } from './table-sweep.ts';
+
+/** Rows of a chunk where `sweep.chunk_rows` is `auto`: some tens of milliseconds of a query, so that its own cost is small. */
+export const CHUNK_ROWS = 50_000;
+/** A chunk that a database cannot digest in time is parted into so many, down to parts of so many rows. */
+const TIMEOUT_SPLIT = 8;
+const PART_ROWS_MIN = 100;
+/** Suspects that may wait for their recheck before the sweep pauses. */
+const SUSPECTS_MAX = 10_000;
+const SUSPECTS_WAIT_MS = 50;
+/** A question is asked this often before the table's sweep fails. */
+const ASK_TRIES = 5;
+const ASK_RETRY_MS = 1_000;
+
+export interface ChunkSweeperParts {
+  readonly sides: Readonly<Record<Side, Database>>;
+  readonly primarySide: Side;
+  readonly pending: PendingChecks;
+  readonly metrics: VerifyMetrics;
+  readonly clock: Clock;
+  readonly chunkRows: number;
+  readonly concurrency: number;
+  /** 0: unlimited. */
+  readonly maxRowsPerSecond: number;
+}
+
+/** Walks a table chunk by chunk: digests on both sides, differing chunks down to rows, and those to the recheck. */
+export class ChunkSweeper {
+  private readonly parts: ChunkSweeperParts;
+
+  constructor(parts: ChunkSweeperParts) {
+    this.parts = parts;
+  }
+
+  /**
+   * Compares all chunks from `table.resumeFrom` on, some at once. Suspects may wait for their recheck when this returns.
+   * @param compared called after each chunk
+   */
+  async compare(table: TableSweep, signal: AbortSignal, compared: () => Promise<void>): Promise<void> {
+    const { clock, concurrency, chunkRows, sides } = this.parts;
+    const { pair } = table;
+    const asked: Sides = { old: persistent(sides.old, this.ask), new: persistent(sides.new, this.ask) };
+    const limit = pLimit(concurrency);
+    const running = new Set<Promise<void>>();
+    const failure = new AbortController();
+    const chunkSignal = AbortSignal.any([signal, failure.signal]);
+    const comparison: Comparison = { sides: asked, pair, path: table.strategy.path, signal: chunkSignal };
+    const startedMs = clock.nowMs();
+    try {
+      for await (const range of planChunks({ side: asked.old, pair, from: table.resumeFrom, chunkRows, estimatedRows: table.estimatedRows, signal: chunkSignal })) {
+        await this.throttle(table, startedMs, chunkSignal);
+        const chunk = table.begin(range);
+        const comparing = limit(() => this.compareChunk(table, chunk, comparison))
+          .then(compared)
+          .finally(() => running.delete(comparing));
+        comparing.catch((error: unknown) => failure.abort(error));
+        running.add(comparing);
+        if (running.size >= concurrency) await Promise.race(running);
+      }
+      await Promise.all(running);
+    } catch (error) {
+      const reason: unknown = failure.signal.aborted ? failure.signal.reason : error;
+      failure.abort(reason);
+      await Promise.allSettled(running);
+      throw reason;
+    }
+  }
+
+  /** Asks again while that can help. */
+  readonly ask = async <Answer>(question: () => Promise<Answer>, signal: AbortSignal): Promise<Answer> => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await question();
+      } catch (error) {
+        // What took too long takes too long again: smaller parts are asked for instead.
+        const final = isTimeout(error) || (error instanceof LockstepError && error.retry === 'final');
+        if (signal.aborted || final || attempt >= ASK_TRIES) throw error;
+        await this.parts.clock.sleep(ASK_RETRY_MS * attempt, signal);
+      }
+    }
+  };
+
+  private async compareChunk(table: TableSweep, chunk: Chunk, comparison: Comparison): Promise<void> {
+    const { metrics, clock } = this.parts;
+    const { pair, signal } = comparison;
+    let suspects = 0;
+    for await (const found of this.findings(table, chunk.range, comparison)) {
+      table.count(chunk, { oldRows: found.equalRows, newRows: found.equalRows });
+      metrics.sweepRows(pair.id, 'old', found.rows[0]);
+      metrics.sweepRows(pair.id, 'new', found.rows[1]);
+      table.walked(found.rows, clock.nowMs());
+      suspects += found.suspects.length;
+      for (const key of found.suspects) await this.suspect(table, chunk, key, signal);
+    }
+    const isEqual = suspects === 0;
+    table.end(chunk, isEqual);
+    metrics.sweepChunk(pair.id, isEqual ? 'equal' : 'differing');
+  }
+
+  /** Where most chunks differ of late, the next is parted into buckets at once: its whole digest would only say that it differs too. */
+  private async *findings(table: TableSweep, range: KeyRange, comparison: Comparison): AsyncGenerator<ChunkFindings> {
+    const { chunkRows } = this.parts;
+    if (table.mostlyDiffers) yield* locateByBucket(comparison, range, bucketsFor(BigInt(chunkRows)));
+    else yield* this.digested(comparison, range, chunkRows);
+  }
+
+  /** Digests a range, or, where that takes a database too long, parts of it. */
+  private async *digested(comparison: Comparison, range: KeyRange, rows: number): AsyncGenerator<ChunkFindings> {
+    let digests: Awaited<ReturnType<typeof digestBoth>>;
+    try {
+      digests = await digestBoth(comparison, range);
+    } catch (error) {
+      const part = Math.floor(rows / TIMEOUT_SPLIT);
+      if (!isTimeout(error) || part < PART_ROWS_MIN) throw error;
+      const { sides, pair, signal } = comparison;
+      for await (const smaller of walk({ side: sides.old, pair, chunkRows: part, signal }, range.from, range.to)) yield* this.digested(comparison, smaller, part);
+      return;
+    }
+    yield* locate(comparison, range, digests);
+  }
+
+  /** Hands a key to the recheck; waits while too many wait for theirs. */
+  private async suspect(table: TableSweep, chunk: Chunk, key: RowKey, signal: AbortSignal): Promise<void> {
+    const { pending, clock } = this.parts;
+    while (table.waiting >= SUSPECTS_MAX && !signal.aborted) await clock.sleep(SUSPECTS_WAIT_MS, signal);
+    signal.throwIfAborted();
+    table.suspected(chunk);
+    pending.suspect(table.pair, key, 'sweep', clock.nowMs(), (end) => this.suspectEnded(table, chunk, end));
+  }
+
+  private suspectEnded(table: TableSweep, chunk: Chunk, end: CheckEnd): void {
+    switch (end.kind) {
+      case 'match':
+        table.settled(chunk, end.present ? { oldRows: 1n, newRows: 1n } : {});
+        break;
+      case 'drift': {
+        const primaryIsOld = this.parts.primarySide === 'old';
+        const onOld = primaryIsOld ? end.onPrimary : end.onReplica;
+        const onNew = primaryIsOld ? end.onReplica : end.onPrimary;
+        table.settled(chunk, { drift: 1, oldRows: onOld ? 1n : 0n, newRows: onNew ? 1n : 0n });
+        break;
+      }
+      case 'unsettled':
+        table.settled(chunk, {});
+        break;
+    }
+  }
+
+  private async throttle(table: TableSweep, startedMs: number, signal: AbortSignal): Promise<void> {
+    const { maxRowsPerSecond, clock } = this.parts;
+    if (maxRowsPerSecond <= 0) return;
+    const aheadMs = (Number(table.comparedHere) / maxRowsPerSecond) * 1000 - (clock.nowMs() - startedMs);
+    if (aheadMs > 0) await clock.sleep(aheadMs, signal);
+  }
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof LockstepError && error.code === 'statement_timeout';
+}

@@ -1,0 +1,203 @@
+import type { Pair } from '../domain/pair.ts';
+import { Pace } from '../domain/pace.ts';
+import type { RowKey } from '../domain/row.ts';
+import type { SweepStatus, SweepTableProgress } from '../domain/status.ts';
+import type { KeyRange, StoredSweepTable } from './ports.ts';
+import type { Strategy } from './sweep-strategy.ts';
+
+/** So many of the last chunks are looked at to tell whether the next is likely to differ. */
+const RECENT_CHUNKS = 8;
+
+/** What a sweep counts. */
+export interface Tally {
+  chunksDone: number;
+  chunksDiffering: number;
+  oldRows: bigint;
+  newRows: bigint;
+  suspects: number;
+  drift: number;
+}
+
+/** A chunk that is compared, or whose suspects wait for their recheck. */
+export interface Chunk {
+  readonly range: KeyRange;
+  readonly tally: Tally;
+  compared: boolean;
+  waiting: number;
+}
+
+/** One table's part in a sweep: what has been compared, counted and found, and where it would go on after a stop. */
+export class TableSweep {
+  readonly pair: Pair;
+  readonly tally: Tally = emptyTally();
+  strategy: Strategy = { path: 'portable', reason: 'the table’s turn has not come' };
+  status: SweepStatus = 'running';
+  estimatedRows = 0n;
+  /** Suspects that wait for their recheck. */
+  waiting = 0;
+  startedAtMs: number;
+  /** Primary's clock; 0 before it has begun. */
+  startedAtUs = 0n;
+  endedAtMs: number | null = null;
+  resumeFrom: RowKey | null = null;
+  error: string | null = null;
+  /** Chunks from `resumeFrom` on, in key order. */
+  private chunks: Chunk[] = [];
+  /** What was counted before `resumeFrom`: a sweep that is interrupted goes on with this. */
+  private kept: Tally = emptyTally();
+  private walkedRows = 0n;
+  /** Rows that were compared before a stop. */
+  private walkedBeforeRows = 0n;
+  private readonly pace = new Pace();
+  /** Whether each of the last chunks was equal. */
+  private recent: readonly boolean[] = [];
+
+  constructor(pair: Pair, nowMs: number) {
+    this.pair = pair;
+    this.startedAtMs = nowMs;
+  }
+
+  /** As it stood when a stop interrupted it. */
+  static restore(pair: Pair, stored: StoredSweepTable): TableSweep {
+    const table = new TableSweep(pair, stored.startedAtMs);
+    const counted: Tally = {
+      chunksDone: stored.chunksDone,
+      chunksDiffering: stored.chunksDiffering,
+      oldRows: BigInt(stored.rows.old),
+      newRows: BigInt(stored.rows.new),
+      suspects: stored.suspects,
+      drift: stored.drift,
+    };
+    add(table.tally, counted);
+    add(table.kept, counted);
+    table.walkedBeforeRows = larger(counted.oldRows, counted.newRows);
+    table.strategy = { path: stored.strategy, reason: stored.strategyReason };
+    table.status = stored.status === 'settling' ? 'running' : stored.status;
+    table.startedAtUs = stored.startedAtUs;
+    table.endedAtMs = stored.endedAtMs;
+    table.resumeFrom = stored.resumeFrom;
+    table.error = stored.error;
+    return table;
+  }
+
+  get isUnfinished(): boolean {
+    return this.status === 'running' || this.status === 'settling';
+  }
+
+  /** Rows compared so far, the larger side's. */
+  get compared(): bigint {
+    return this.walkedRows + this.walkedBeforeRows;
+  }
+
+  /** Rows compared since this process took the sweep up. */
+  get comparedHere(): bigint {
+    return this.walkedRows;
+  }
+
+  /** Whether most of the last chunks differed. */
+  get mostlyDiffers(): boolean {
+    return this.recent.length === RECENT_CHUNKS && 2 * this.recent.filter((isEqual) => !isEqual).length > RECENT_CHUNKS;
+  }
+
+  /** A chunk is about to be compared; chunks begin in key order. */
+  begin(range: KeyRange): Chunk {
+    const chunk: Chunk = { range, tally: emptyTally(), compared: false, waiting: 0 };
+    this.chunks.push(chunk);
+    return chunk;
+  }
+
+  count(chunk: Chunk, more: Partial<Tally>): void {
+    add(this.tally, more);
+    add(chunk.tally, more);
+  }
+
+  /** So many rows of old and new were compared. */
+  walked([oldRows, newRows]: readonly [bigint, bigint], nowMs: number): void {
+    this.walkedRows += larger(oldRows, newRows);
+    this.pace.note(nowMs, this.compared);
+  }
+
+  /** All of a chunk is compared; its suspects may wait still. */
+  end(chunk: Chunk, isEqual: boolean): void {
+    this.recent = [...this.recent, isEqual].slice(-RECENT_CHUNKS);
+    this.count(chunk, { chunksDone: 1, chunksDiffering: isEqual ? 0 : 1 });
+    chunk.compared = true;
+    this.keepSettled();
+  }
+
+  suspected(chunk: Chunk): void {
+    this.count(chunk, { suspects: 1 });
+    this.waiting++;
+    chunk.waiting++;
+  }
+
+  settled(chunk: Chunk, found: Partial<Tally>): void {
+    this.waiting--;
+    chunk.waiting--;
+    this.count(chunk, found);
+    this.keepSettled();
+  }
+
+  describe(nowMs: number): SweepTableProgress {
+    const isRunning = this.status === 'running';
+    return {
+      table: this.pair.id,
+      status: this.status,
+      strategy: this.strategy.path,
+      strategyReason: this.strategy.reason,
+      progressRatio: this.progressRatio(),
+      rowsPerSecond: isRunning ? this.pace.perSecond(nowMs) : null,
+      etaMs: isRunning ? this.pace.etaMs(nowMs, this.estimatedRows) : null,
+      ...tallyJson(this.tally),
+      startedAtMs: this.startedAtMs,
+      endedAtMs: this.endedAtMs,
+      error: this.error,
+    };
+  }
+
+  /** As the state store keeps it. */
+  stored(nowMs: number): StoredSweepTable {
+    return { ...this.describe(nowMs), ...(this.isUnfinished ? tallyJson(this.kept) : {}), startedAtUs: this.startedAtUs, resumeFrom: this.resumeFrom };
+  }
+
+  private progressRatio(): number {
+    if (this.status === 'done' || this.status === 'settling') return 1;
+    const estimated = Number(this.estimatedRows);
+    return estimated <= 0 ? 0 : Math.min(0.99, Number(this.compared) / estimated);
+  }
+
+  /**
+   * Moves on where an interrupted sweep would resume: past chunks with nothing left to wait for.
+   * Those after it are compared again, so no suspect is lost that no checkpoint holds yet.
+   */
+  private keepSettled(): void {
+    for (let first = this.chunks[0]; first !== undefined; first = this.chunks[0]) {
+      if (!first.compared || first.waiting > 0 || first.range.to === null) return;
+      add(this.kept, first.tally);
+      this.resumeFrom = first.range.to;
+      this.chunks.shift();
+    }
+  }
+}
+
+function emptyTally(): Tally {
+  return { chunksDone: 0, chunksDiffering: 0, oldRows: 0n, newRows: 0n, suspects: 0, drift: 0 };
+}
+
+function add(to: Tally, more: Partial<Tally>): void {
+  to.chunksDone += more.chunksDone ?? 0;
+  to.chunksDiffering += more.chunksDiffering ?? 0;
+  to.oldRows += more.oldRows ?? 0n;
+  to.newRows += more.newRows ?? 0n;
+  to.suspects += more.suspects ?? 0;
+  to.drift += more.drift ?? 0;
+}
+
+function larger(left: bigint, right: bigint): bigint {
+  return left > right ? left : right;
+}
+
+function tallyJson(tally: Tally): Pick<SweepTableProgress, 'chunksDone' | 'chunksDiffering' | 'rows' | 'suspects' | 'drift'> {
+  const { chunksDone, chunksDiffering, oldRows, newRows, suspects, drift } = tally;
+  return { chunksDone, chunksDiffering, rows: { old: oldRows.toString(), new: newRows.toString() }, suspects, drift };
+}
