@@ -6,7 +6,7 @@ import { formatElapsed } from './text-table.ts';
 /** The bar counts in thousandths of all tables' work. */
 const BAR_STEPS = 1000;
 /** Where there is no terminal, a line this often: a check that is over by then writes none. */
-const LINE_EVERY_MS = 10_000;
+const LINE_EVERY_MS = 60_000;
 
 export interface CheckProgressView {
   update(progress: CheckProgress): void;
