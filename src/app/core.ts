@@ -19,10 +19,12 @@ import { Health } from '../verify/health.ts';
 import { LateChanges } from '../verify/late-changes.ts';
 import { PendingChecks } from '../verify/pending-checks.ts';
 import type { ChangeSource, Clock, RestoredState, DeadLetterShelf, VerifyMetrics, VerifyStore } from '../verify/ports.ts';
+import { pipelineLagMs } from '../verify/pipeline-lag.ts';
 import { Progress } from '../verify/progress.ts';
 import { Proofs } from '../verify/proofs.ts';
 import { Rechecker } from '../verify/rechecker.ts';
 import { Stream } from '../verify/stream.ts';
+import { SweepBrake } from '../verify/sweep-brake.ts';
 import { CHUNK_ROWS, ChunkSweeper } from '../verify/sweep-chunks.ts';
 import { Sweeps, type SweepsParts } from '../verify/sweeps.ts';
 import { SweepSchedule } from '../verify/sweep-schedule.ts';
@@ -118,6 +120,12 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     chunks: new ChunkSweeper({
       sides: databases,
       primarySide: config.primary,
+      brake: new SweepBrake({
+        sides: databases,
+        lagMs: (table) => pipelineLagMs({ pending, newestAppliedUs: (of) => rechecker.newestAppliedUs(of), skew: skew[config.primary], clock }, table),
+        limits: config.sweep.pause,
+        clock,
+      }),
       pending,
       metrics,
       clock,

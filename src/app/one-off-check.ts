@@ -51,7 +51,7 @@ export async function runCheck(config: Config, options: CheckOptions): Promise<C
       clock,
       signal,
       onFinding: ({ finding, message }, ended) => logger[ended ? 'info' : 'warn']({ finding }, message),
-      onSweepProgress: ({ table, progressRatio: ratio, rowsPerSecond, etaMs }, rows) => options.onProgress({ table, ratio, rows, rowsPerSecond, etaMs }),
+      onSweepProgress: ({ table, progressRatio: ratio, rowsPerSecond, etaMs, pausedBy }, rows) => options.onProgress({ table, ratio, rows, rowsPerSecond, etaMs, pausedBy }),
     });
     const running = [core.rechecker.run(signal), core.progress?.run(signal) ?? Promise.resolve()].map((part) => part.catch((error: unknown) => stopping.abort(error)));
     const started = core.sweeps.start(

@@ -1,8 +1,15 @@
 import { SingleBar } from 'cli-progress';
 import type { CheckProgress } from '../domain/outcome.ts';
+import type { PauseReason } from '../domain/sweep-pause.ts';
 import type { TextOutput } from './context.ts';
 import { formatElapsed } from './text-table.ts';
 
+const PAUSED_BY: Readonly<Record<PauseReason, string>> = {
+  lag: 'the pipeline’s lag',
+  standby_lag: 'a standby’s lag',
+  lock_waits: 'sessions that wait for locks',
+  active_sessions: 'the databases’ load',
+};
 /** The bar counts in thousandths of all tables' work. */
 const BAR_STEPS = 1000;
 /** Where there is no terminal, a line this often: a check that is over by then writes none. */
@@ -42,7 +49,8 @@ function rateOf({ rowsPerSecond }: CheckProgress): string {
   return rowsPerSecond === null ? '' : `${Math.round(rowsPerSecond)} rows/s  `;
 }
 
-function leftOf({ etaMs }: CheckProgress): string {
+function leftOf({ etaMs, pausedBy }: CheckProgress): string {
+  if (pausedBy !== null) return `paused by ${PAUSED_BY[pausedBy]} in `;
   return etaMs === null ? '' : `${formatElapsed(etaMs)} left in `;
 }
 

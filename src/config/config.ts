@@ -1,5 +1,6 @@
 import type { GatePolicy, Phase } from '../domain/gate.ts';
 import type { Side, TableName } from '../domain/pair.ts';
+import type { PauseLimits } from '../domain/sweep-pause.ts';
 
 /** How digests of a table are taken; `auto` lets the databases decide. */
 export type DigestStrategy = 'auto' | 'fast' | 'portable' | 'client';
@@ -103,6 +104,7 @@ export interface Config {
     /** null: no limit. */
     readonly maxRowsPerSecond: number | null;
     readonly strategy: DigestStrategy;
+    readonly pause: PauseLimits;
   };
   readonly checks: { readonly maxPending: number; readonly readBatch: number };
   readonly samples: { readonly values: 'full' | 'masked' | 'none' };

@@ -4,6 +4,7 @@ import { LockstepError } from '../domain/errors.ts';
 import { PHASES } from '../domain/gate.ts';
 import type { GatePolicy, Phase } from '../domain/gate.ts';
 import { qualifiedName } from '../domain/pair.ts';
+import type { PauseLimits } from '../domain/sweep-pause.ts';
 import type { Side, TableName } from '../domain/pair.ts';
 import type { ColumnRules, Config, DatabaseConfig, KafkaEvents, KafkaSsl, PostgresEvents, TableConfig } from './config.ts';
 import type { ConfigPath } from './problems.ts';
@@ -71,6 +72,7 @@ class Resolver {
         concurrency: document.sweep?.concurrency ?? DEFAULTS.sweepConcurrency,
         maxRowsPerSecond: maxRowsPerSecond === 0 ? null : maxRowsPerSecond,
         strategy: document.sweep?.strategy ?? 'auto',
+        pause: this.#pause(document.sweep?.pause),
       },
       checks: {
         maxPending: document.checks?.max_pending ?? DEFAULTS.maxPending,
@@ -94,6 +96,16 @@ class Resolver {
     }
     const password = this.#secret(section.password, section.password_file, [...path, 'password']);
     return { url: url === null ? '' : this.#postgresUrl(url, password, path), pool: section.pool ?? DEFAULTS.pool };
+  }
+
+  #pause(pause: NonNullable<Document['sweep']>['pause']): PauseLimits {
+    const lag = pause?.lag ?? DEFAULTS.pauseLag;
+    const activeSessions = pause?.active_sessions ?? 0;
+    return {
+      lagMs: lag === 'never' ? null : this.#positive(lag, DEFAULTS.pauseLag, ['sweep', 'pause', 'lag']),
+      lockWaits: pause?.lock_waits ?? true,
+      activeSessions: activeSessions === 0 ? null : activeSessions,
+    };
   }
 
   #stateUrl(document: Document): string | null {

@@ -34,6 +34,7 @@ export const DEFAULTS = {
   maxDriftRows: 0,
   sweepEvery: '6h',
   sweepConcurrency: 2,
+  pauseLag: '30s',
   maxPending: 500_000,
   readBatch: 500,
   host: '127.0.0.1',
@@ -270,6 +271,27 @@ const sweep = section(
     concurrency: Type.Optional(count('Chunks digested at once.', 1, 64, { default: DEFAULTS.sweepConcurrency })),
     max_rows_per_second: Type.Optional(count('Most rows read a second on each side; 0: no limit.', 0, 1_000_000_000, { default: 0 })),
     strategy: Type.Optional(oneOf(['auto', 'fast', 'portable', 'client'], 'How digests are taken.', { default: 'auto' })),
+    pause: Type.Optional(
+      section(
+        {
+          lag: Type.Optional(
+            Type.String({
+              pattern: `${DURATION_PATTERN}|^never$`,
+              [EXPECTED]: 'a duration such as 5s, 30s or 10m, or never',
+              default: DEFAULTS.pauseLag,
+              description: 'Lag of the pipeline, or of a standby of either database, beyond which a sweep pauses.',
+            }),
+          ),
+          lock_waits: Type.Optional(
+            Type.Boolean({ [EXPECTED]: 'true or false', default: true, description: 'Pauses while a session of somebody else waits for a lock because of Lockstep’s reads.' }),
+          ),
+          active_sessions: Type.Optional(
+            count('Most sessions of others that may run a statement in either database’s server; 0: no limit. Needs `pg_read_all_stats`.', 0, 100_000, { default: 0 }),
+          ),
+        },
+        { description: 'When sweeps stand still; they go on by themselves.' },
+      ),
+    ),
   },
   { description: 'Full passes over the tables.' },
 );

@@ -1,5 +1,6 @@
 import type { Drift } from './drift.ts';
 import type { Side } from './pair.ts';
+import type { PauseReason } from './sweep-pause.ts';
 import type { SchemaFinding } from './status.ts';
 
 /** What one sweep of one table came to. */
@@ -37,4 +38,6 @@ export interface CheckProgress {
   readonly rowsPerSecond: number | null;
   /** null while it cannot be told. */
   readonly etaMs: number | null;
+  /** Why the sweep stands still for now; null: it goes on. */
+  readonly pausedBy: PauseReason | null;
 }

@@ -1,6 +1,7 @@
 import type { DriftKind } from './drift.ts';
 import type { GateReport, Phase } from './gate.ts';
 import type { Side } from './pair.ts';
+import type { PauseReason } from './sweep-pause.ts';
 
 /** What part of the pipeline or of Lockstep is not doing its work. */
 export type PipelineFinding =
@@ -54,6 +55,8 @@ export interface SweepTableProgress {
   readonly rowsPerSecond: number | null;
   /** Until all of the table's rows are compared at that rate; null while that cannot be told. */
   readonly etaMs: number | null;
+  /** Why it stands still for now; null: it goes on. */
+  readonly pausedBy: PauseReason | null;
   readonly chunksDone: number;
   readonly chunksDiffering: number;
   readonly rows: Readonly<Record<Side, string>>;

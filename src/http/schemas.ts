@@ -6,6 +6,7 @@ import { DRIFT_KINDS, FOUND_BY } from '../domain/drift.ts';
 import type { GateReport, Phase } from '../domain/gate.ts';
 import { PHASES } from '../domain/gate.ts';
 import type { Side } from '../domain/pair.ts';
+import { PAUSE_REASONS } from '../domain/sweep-pause.ts';
 import type { PipelineFinding, RowCheckResult, SweepStatus } from '../domain/status.ts';
 import { DEFAULT_LIMIT, MAX_LIMIT } from './lists.ts';
 
@@ -175,6 +176,7 @@ export const SweepTableSchema = Closed(
     progress_ratio: Type.Number({ minimum: 0, maximum: 1 }),
     rows_per_second: Nullable(Type.Number({ minimum: 0, description: 'Rows compared a second over the last seconds; null unless the sweep is under way' })),
     eta_ms: Nullable(Type.Number({ minimum: 0, description: 'Until all rows are compared at that rate; null while that cannot be told' })),
+    paused_by: Nullable(OneOf(PAUSE_REASONS)),
     chunks_done: Count,
     chunks_differing: Count,
     rows: Closed({ old: Count, new: Count }),

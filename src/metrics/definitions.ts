@@ -2,6 +2,7 @@ import { DRIFT_KINDS, FOUND_BY } from '../domain/drift.ts';
 import type { GateVerdict } from '../domain/gate.ts';
 import { PHASES } from '../domain/gate.ts';
 import type { Side } from '../domain/pair.ts';
+import { PAUSE_REASONS } from '../domain/sweep-pause.ts';
 import type { PipelineFinding } from '../domain/status.ts';
 import type { CheckVerdict } from '../verify/ports.ts';
 
@@ -81,6 +82,7 @@ export const METRICS = {
   sweepProgress: gauge('lockstep_sweep_progress_ratio', 'Progress of the running or last sweep, 0 to 1.', ['table']),
   sweepRate: gauge('lockstep_sweep_rows_per_second', 'Rows that the running sweep compared a second over the last seconds; absent when none runs.', ['table']),
   sweepEta: gauge('lockstep_sweep_eta_seconds', 'Until the running sweep has compared all rows at that rate; absent while that cannot be told.', ['table']),
+  sweepPaused: gauge('lockstep_sweep_paused', '1 while the running sweep stands still for this reason, 0 else.', ['table', 'reason']),
   sweepRows: counter('lockstep_sweep_rows_total', 'Rows digested by sweeps.', ['table', 'side']),
   sweepChunks: counter('lockstep_sweep_chunks_total', 'Chunks compared by sweeps.', ['table', 'result']),
   sweepLastClean: gauge('lockstep_sweep_last_clean_timestamp_seconds', 'When the last clean sweep ended.', ['table']),
@@ -126,7 +128,8 @@ export function metricsDocument(): string {
   for (const [label, values] of Object.entries(CLOSED_LABELS)) lines.push(`| \`${label}\` | ${verdicts(values)} |`);
   lines.push(`| \`verdict\` of \`${METRICS.checks.name}\` | ${verdicts(CHECK_VERDICTS)} |`);
   lines.push(`| \`verdict\` of \`${METRICS.gateVerdict.name}\` | ${verdicts(GATE_VERDICTS)} |`);
-  lines.push(`| \`reason\` | ${verdicts(DEAD_LETTER_REASONS)} and others |`);
+  lines.push(`| \`reason\` of \`${METRICS.sweepPaused.name}\` | ${verdicts(PAUSE_REASONS)} |`);
+  lines.push(`| \`reason\` of \`${METRICS.deadLetters.name}\` | ${verdicts(DEAD_LETTER_REASONS)} and others |`);
   lines.push('', '## Histogram buckets', '');
   for (const metric of Object.values<MetricDefinition>(METRICS)) {
     if (metric.buckets !== undefined) lines.push(`- \`${metric.name}\`: ${metric.buckets.join(', ')} seconds`);

@@ -4,6 +4,7 @@ import { DRIFT_KINDS, FOUND_BY } from '../domain/drift.ts';
 import type { Phase } from '../domain/gate.ts';
 import { PHASES } from '../domain/gate.ts';
 import type { Side } from '../domain/pair.ts';
+import { PAUSE_REASONS } from '../domain/sweep-pause.ts';
 import type { Summary, TableStatus } from '../domain/status.ts';
 import type { CheckVerdict, VerifyMetrics } from '../verify/ports.ts';
 import type { MetricDefinition } from './definitions.ts';
@@ -62,6 +63,7 @@ export class Metrics implements VerifyMetrics {
   readonly #sweepProgress = this.#gauge(METRICS.sweepProgress);
   readonly #sweepRate = this.#gauge(METRICS.sweepRate);
   readonly #sweepEta = this.#gauge(METRICS.sweepEta);
+  readonly #sweepPaused = this.#gauge(METRICS.sweepPaused);
   readonly #sweepLastClean = this.#gauge(METRICS.sweepLastClean);
   readonly #schemaFindings = this.#gauge(METRICS.schemaFindings);
   readonly #gateVerdict = this.#gauge(METRICS.gateVerdict);
@@ -201,7 +203,8 @@ export class Metrics implements VerifyMetrics {
     }
     if (status.rowCountDelta !== null) this.#rowCountDelta.set({ table }, Number(status.rowCountDelta));
     if (status.sweep !== null) {
-      const { progressRatio, rowsPerSecond, etaMs } = status.sweep;
+      const { progressRatio, rowsPerSecond, etaMs, pausedBy } = status.sweep;
+      for (const reason of PAUSE_REASONS) this.#sweepPaused.set({ table, reason }, reason === pausedBy ? 1 : 0);
       this.#sweepProgress.set({ table }, progressRatio);
       if (rowsPerSecond !== null) this.#sweepRate.set({ table }, rowsPerSecond);
       if (etaMs !== null) this.#sweepEta.set({ table }, etaMs / 1000);

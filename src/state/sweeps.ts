@@ -91,6 +91,7 @@ function sweepTableFromRow(row: SweepTableRow): StoredSweepTable {
     progressRatio: row.progress_ratio,
     rowsPerSecond: null,
     etaMs: null,
+    pausedBy: null,
     chunksDone: Number(row.chunks_done),
     chunksDiffering: Number(row.chunks_differing),
     rows: { old: row.old_rows, new: row.new_rows },

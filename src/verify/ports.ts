@@ -3,6 +3,7 @@ import type { DeadLetter, DeadLetterPlace } from '../domain/dead-letter.ts';
 import type { Drift, DriftEvent, DriftKind, FoundBy } from '../domain/drift.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { KeyId, Row, RowKey } from '../domain/row.ts';
+import type { Pressure } from '../domain/sweep-pause.ts';
 import type { DigestPath, SweepTableProgress, SweepStatus } from '../domain/status.ts';
 
 /** A row as one read found it. */
@@ -82,6 +83,8 @@ export interface Database {
   readonly maxKeysPerRead: number;
   clock(signal: AbortSignal): Promise<ClockSample>;
   logProgress(signal: AbortSignal): Promise<LogProgress>;
+  /** How the database is doing: cheap enough to be asked every second. */
+  pressure(signal: AbortSignal): Promise<Pressure>;
   /** Slot names of this database's subscriptions (native logical replication into it). */
   subscriptionSlots(signal: AbortSignal): Promise<readonly string[]>;
   estimateRows(pair: Pair, signal: AbortSignal): Promise<bigint>;

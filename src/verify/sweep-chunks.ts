@@ -5,6 +5,7 @@ import type { RowKey } from '../domain/row.ts';
 import type { CheckEnd, PendingChecks } from './pending-checks.ts';
 import type { Clock, Database, KeyRange, VerifyMetrics } from './ports.ts';
 import { bucketsFor, digestBoth, locate, locateByBucket, persistent, type ChunkFindings, type Comparison, type Sides } from './sweep-compare.ts';
+import type { SweepBrake } from './sweep-brake.ts';
 import { planChunks, walk } from './sweep-plan.ts';
 import type { Chunk, TableSweep } from './table-sweep.ts';
 
@@ -23,6 +24,7 @@ const ASK_RETRY_MS = 1_000;
 export interface ChunkSweeperParts {
   readonly sides: Readonly<Record<Side, Database>>;
   readonly primarySide: Side;
+  readonly brake: SweepBrake;
   readonly pending: PendingChecks;
   readonly metrics: VerifyMetrics;
   readonly clock: Clock;
@@ -42,18 +44,22 @@ export class ChunkSweeper {
 
   /**
    * Compares all chunks from `table.resumeFrom` on, some at once. Suspects may wait for their recheck when this returns.
-   * @param compared called after each chunk
+   * @param compared called after each chunk, and when a pause begins or ends
    */
   async compare(table: TableSweep, signal: AbortSignal, compared: () => Promise<void>): Promise<void> {
     const { clock, concurrency, chunkRows, sides } = this.parts;
     const { pair } = table;
-    const asked: Sides = { old: persistent(sides.old, this.ask), new: persistent(sides.new, this.ask) };
+    const ask: typeof this.ask = async (question, askSignal) => {
+      await this.released(table, askSignal, compared);
+      return this.ask(question, askSignal);
+    };
+    const asked: Sides = { old: persistent(sides.old, ask), new: persistent(sides.new, ask) };
     const limit = pLimit(concurrency);
     const running = new Set<Promise<void>>();
     const failure = new AbortController();
     const chunkSignal = AbortSignal.any([signal, failure.signal]);
     const comparison: Comparison = { sides: asked, pair, path: table.strategy.path, signal: chunkSignal };
-    const startedMs = clock.nowMs();
+    const startedMs = table.workedMs(clock.nowMs());
     try {
       for await (const range of planChunks({ side: asked.old, pair, from: table.resumeFrom, chunkRows, estimatedRows: table.estimatedRows, signal: chunkSignal })) {
         await this.throttle(table, startedMs, chunkSignal);
@@ -87,6 +93,14 @@ export class ChunkSweeper {
       }
     }
   };
+
+  /** Waits while the databases or the pipeline have more urgent work. */
+  private async released(table: TableSweep, signal: AbortSignal, changed: () => Promise<void>): Promise<void> {
+    const { brake, clock } = this.parts;
+    await brake.released(table.pair.id, signal, async (reason) => {
+      if (table.paused(reason, clock.nowMs())) await changed();
+    });
+  }
 
   private async compareChunk(table: TableSweep, chunk: Chunk, comparison: Comparison): Promise<void> {
     const { metrics, clock } = this.parts;
@@ -157,7 +171,7 @@ export class ChunkSweeper {
   private async throttle(table: TableSweep, startedMs: number, signal: AbortSignal): Promise<void> {
     const { maxRowsPerSecond, clock } = this.parts;
     if (maxRowsPerSecond <= 0) return;
-    const aheadMs = (Number(table.comparedHere) / maxRowsPerSecond) * 1000 - (clock.nowMs() - startedMs);
+    const aheadMs = (Number(table.comparedHere) / maxRowsPerSecond) * 1000 - (table.workedMs(clock.nowMs()) - startedMs);
     if (aheadMs > 0) await clock.sleep(aheadMs, signal);
   }
 }

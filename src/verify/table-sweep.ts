@@ -2,6 +2,7 @@ import type { Pair } from '../domain/pair.ts';
 import { Pace } from '../domain/pace.ts';
 import type { RowKey } from '../domain/row.ts';
 import type { SweepStatus, SweepTableProgress } from '../domain/status.ts';
+import type { PauseReason } from '../domain/sweep-pause.ts';
 import type { KeyRange, StoredSweepTable } from './ports.ts';
 import type { Strategy } from './sweep-strategy.ts';
 
@@ -48,6 +49,8 @@ export class TableSweep {
   private walkedRows = 0n;
   /** Rows that were compared before a stop. */
   private walkedBeforeRows = 0n;
+  private pause: { readonly reason: PauseReason; readonly sinceMs: number } | null = null;
+  private pausedBeforeMs = 0;
   private readonly pace = new Pace();
   /** Whether each of the last chunks was equal. */
   private recent: readonly boolean[] = [];
@@ -114,7 +117,20 @@ export class TableSweep {
   /** So many rows of old and new were compared. */
   walked([oldRows, newRows]: readonly [bigint, bigint], nowMs: number): void {
     this.walkedRows += larger(oldRows, newRows);
-    this.pace.note(nowMs, this.compared);
+    this.pace.note(this.workedMs(nowMs), this.compared);
+  }
+
+  /** It stands still for this reason; null: it goes on. Whether that is news. */
+  paused(reason: PauseReason | null, nowMs: number): boolean {
+    if (reason === (this.pause?.reason ?? null)) return false;
+    this.pausedBeforeMs = nowMs - this.workedMs(nowMs);
+    this.pause = reason === null ? null : { reason, sinceMs: nowMs };
+    return true;
+  }
+
+  /** A time less what of it was spent standing still: the clock of rates. */
+  workedMs(nowMs: number): number {
+    return nowMs - this.pausedBeforeMs - (this.pause === null ? 0 : nowMs - this.pause.sinceMs);
   }
 
   /** All of a chunk is compared; its suspects may wait still. */
@@ -146,8 +162,9 @@ export class TableSweep {
       strategy: this.strategy.path,
       strategyReason: this.strategy.reason,
       progressRatio: this.progressRatio(),
-      rowsPerSecond: isRunning ? this.pace.perSecond(nowMs) : null,
-      etaMs: isRunning ? this.pace.etaMs(nowMs, this.estimatedRows) : null,
+      rowsPerSecond: !isRunning ? null : this.pause !== null ? 0 : this.pace.perSecond(this.workedMs(nowMs)),
+      etaMs: isRunning && this.pause === null ? this.pace.etaMs(this.workedMs(nowMs), this.estimatedRows) : null,
+      pausedBy: isRunning ? (this.pause?.reason ?? null) : null,
       ...tallyJson(this.tally),
       startedAtMs: this.startedAtMs,
       endedAtMs: this.endedAtMs,

@@ -6,6 +6,7 @@ import type { CanonicalValue, KeyId, RowKey } from '../../domain/row.ts';
 import { keyId } from '../../domain/row.ts';
 import type { DigestPath } from '../../domain/status.ts';
 import { valuesOf } from '../../domain/values/column-values.ts';
+import type { Pressure } from '../../domain/sweep-pause.ts';
 import { CHAIN_PROBE_SQL } from '../../domain/values/hash-sql.ts';
 import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, RowDigest, RowRead, RowsRead } from '../../verify/ports.ts';
 import { describeExpression, describeTable } from './catalogue.ts';
@@ -14,6 +15,7 @@ import type { Statement } from './digest-sql.ts';
 import { bucketDigestsStatement, copyStatement, digestStatement, keyAfterStatement, rowDigestsStatement, splitKeysStatement } from './digest-sql.ts';
 import type { ByteOrdered } from './key-sql.ts';
 import { ROW, canHold, filterSql, keyColumns, quoteTable, sortsAsText } from './key-sql.ts';
+import { PRESSURE_SQL, pressureOf } from './pressure-sql.ts';
 import { epochUsSql, rowsSql } from './rows-sql.ts';
 import type { SessionOptions, TextRow } from './session.ts';
 import { Sessions } from './session.ts';
@@ -131,6 +133,10 @@ LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid`,
           readerPid: row[7] == null ? null : Number(row[7]),
         })),
     };
+  }
+
+  async pressure(signal: AbortSignal): Promise<Pressure> {
+    return pressureOf(await this.one(PRESSURE_SQL, [], null, signal));
   }
 
   async subscriptionSlots(signal: AbortSignal): Promise<readonly string[]> {

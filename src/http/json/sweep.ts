@@ -21,6 +21,7 @@ export function sweepTableJson(progress: SweepTableProgress): SweepTableJson {
     progress_ratio: progress.progressRatio,
     rows_per_second: progress.rowsPerSecond,
     eta_ms: progress.etaMs,
+    paused_by: progress.pausedBy,
     chunks_done: progress.chunksDone,
     chunks_differing: progress.chunksDiffering,
     rows: { old: Number(progress.rows.old), new: Number(progress.rows.new) },

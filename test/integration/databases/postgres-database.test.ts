@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostgresDatabase } from '../../../src/databases/postgres/database.ts';
 import { rowsSql } from '../../../src/databases/postgres/rows-sql.ts';
@@ -59,6 +60,34 @@ async function readOne(pair: Pair, key: RowKey): Promise<readonly (string | null
   const read = await old.readRows(pair, [key], FOREVER);
   return read.rows.get(keyId(key))?.row ?? null;
 }
+
+describe('how a database is doing', () => {
+  it('counts those who wait because of our reads, and no others', async () => {
+    const sessions = ['lockstep', 'app', 'app'].map((application_name) => new pg.Client({ connectionString: servers.old.url(), application_name }));
+    const [ours, altering, reading] = sessions as [pg.Client, pg.Client, pg.Client];
+    await Promise.all(sessions.map((session) => session.connect()));
+    try {
+      await ours.query('BEGIN; SELECT count(*) FROM public.by_uuid');
+      expect(await old.pressure(FOREVER)).toEqual({ lockWaits: 0, activeSessions: 0, standbyLagMs: 0 });
+      const alter = altering.query('ALTER TABLE public.by_uuid ADD COLUMN IF NOT EXISTS v int');
+      await expect.poll(() => old.pressure(FOREVER)).toMatchObject({ lockWaits: 1, activeSessions: 1 });
+      const read = reading.query('SELECT count(*) FROM public.by_uuid');
+      await expect.poll(() => old.pressure(FOREVER)).toMatchObject({ activeSessions: 2 });
+      expect((await old.pressure(FOREVER)).lockWaits).toBe(1);
+      await ours.query('COMMIT');
+      await Promise.all([alter, read]);
+      expect(await old.pressure(FOREVER)).toMatchObject({ lockWaits: 0, activeSessions: 0 });
+      await altering.query('BEGIN; LOCK TABLE public.by_uuid');
+      const beside = reading.query('SELECT count(*) FROM public.by_uuid');
+      await expect.poll(() => old.pressure(FOREVER)).toMatchObject({ activeSessions: 1 });
+      expect((await old.pressure(FOREVER)).lockWaits).toBe(0);
+      await altering.query('COMMIT');
+      await beside;
+    } finally {
+      await Promise.all(sessions.map((session) => session.end()));
+    }
+  });
+});
 
 describe('rows by key', () => {
   it('reads integers beyond 2^53, and when they were committed', async () => {

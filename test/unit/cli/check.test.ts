@@ -144,7 +144,7 @@ describe('check', () => {
       runCheck: (_config, { tables, strategy, onProgress }) => {
         expect(tables).toEqual(['public.payments', 'public.orders']);
         expect(strategy).toBe('portable');
-        onProgress({ table: 'public.payments', ratio: 0.5, rows: 1n, rowsPerSecond: null, etaMs: null });
+        onProgress({ table: 'public.payments', ratio: 0.5, rows: 1n, rowsPerSecond: null, etaMs: null, pausedBy: null });
         return Promise.resolve(MATCH);
       },
     });

@@ -36,6 +36,7 @@ describe('what is loaded', () => {
       concurrency: 2,
       maxRowsPerSecond: null,
       strategy: 'auto',
+      pause: { lagMs: 30_000, lockWaits: true, activeSessions: null },
     });
     expect(config.http).toEqual({ host: '127.0.0.1', port: 8080, tokens: { read: null, operate: null } });
     expect(config.tables).toEqual([
@@ -82,7 +83,7 @@ slo:
   runway: 48h
 gate:
   canary: { max_drift_rows: 3, verified_within: 20s }
-sweep: { every: never, chunk_rows: 5000, concurrency: 4, max_rows_per_second: 1000, strategy: portable }
+sweep: { every: never, chunk_rows: 5000, concurrency: 4, max_rows_per_second: 1000, strategy: portable, pause: { lag: 10s, lock_waits: false, active_sessions: 40 } }
 checks: { max_pending: 1000, read_batch: 100 }
 samples: { values: none }
 http: { host: 0.0.0.0, port: 0, tokens: { read_file: secrets/read, operate_file: secrets/operate } }

@@ -92,6 +92,8 @@ describe('Metrics', () => {
       'lockstep_row_count_delta{table="public.payments"}': -1,
       'lockstep_sweep_progress_ratio{table="public.payments"}': 0.25,
       'lockstep_sweep_rows_per_second{table="public.payments"}': 250_000.5,
+      'lockstep_sweep_paused{table="public.payments",reason="lag"}': 1,
+      'lockstep_sweep_paused{table="public.payments",reason="lock_waits"}': 0,
       'lockstep_sweep_eta_seconds{table="public.payments"}': 90,
       'lockstep_sweep_last_clean_timestamp_seconds{table="public.payments"}': (NOW_MS - 3_600_000) / 1000,
       'lockstep_schema_findings{table="public.payments",severity="warning"}': 1,

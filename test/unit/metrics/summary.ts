@@ -30,6 +30,7 @@ export function tableStatus(change: Partial<TableStatus> = {}): TableStatus {
       progressRatio: 0.25,
       rowsPerSecond: 250_000.5,
       etaMs: 90_000,
+      pausedBy: 'lag',
       chunksDone: 2,
       chunksDiffering: 1,
       rows: { old: '30', new: '29' },

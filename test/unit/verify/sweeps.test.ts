@@ -5,6 +5,7 @@ import { Sampler } from '../../../src/domain/samples.ts';
 import { DriftBook } from '../../../src/verify/drift-book.ts';
 import { PendingChecks, type CheckEnd } from '../../../src/verify/pending-checks.ts';
 import { Proofs } from '../../../src/verify/proofs.ts';
+import { SweepBrake } from '../../../src/verify/sweep-brake.ts';
 import { ChunkSweeper } from '../../../src/verify/sweep-chunks.ts';
 import { Sweeps } from '../../../src/verify/sweeps.ts';
 import { MemoryDatabase } from './memory/memory-database.ts';
@@ -13,6 +14,7 @@ import { CountingMetrics, hasher, textPair } from './memory/samples.ts';
 import { VirtualClock } from './memory/virtual-clock.ts';
 
 const CHUNK_ROWS = 4;
+const LIMITS = { lagMs: 30_000, lockWaits: true, activeSessions: 10 };
 
 class Bench {
   readonly clock = new VirtualClock();
@@ -27,6 +29,7 @@ class Bench {
   readonly stop = new AbortController();
   readonly suspected: string[] = [];
   recheckMs = 10;
+  lagMs = 0;
   chunkRows = CHUNK_ROWS;
 
   constructor(old: Record<string, string>, neu: Record<string, string>) {
@@ -44,6 +47,7 @@ class Bench {
       chunks: new ChunkSweeper({
         sides: { old: this.old, new: this.new },
         primarySide: 'old',
+        brake: new SweepBrake({ sides: { old: this.old, new: this.new }, lagMs: () => this.lagMs, limits: LIMITS, clock: this.clock }),
         pending: this.pending,
         metrics: this.metrics,
         clock: this.clock,
@@ -142,6 +146,56 @@ describe('a sweep', () => {
     expect(etaMs).toBeLessThan(6_000);
     await bench.clock.until(done);
     expect(sweeps.progressOf(bench.pair.id)).toMatchObject({ status: 'done', progressRatio: 1, rowsPerSecond: null, etaMs: null });
+  });
+
+  it('stands still while there is more urgent work, says why, and keeps its pace', async () => {
+    const bench = new Bench(rows(40), rows(40));
+    const asked: number[] = [];
+    for (const side of [bench.old, bench.new]) {
+      const digest = side.digest.bind(side);
+      side.digest = async (...question) => {
+        asked.push(bench.clock.nowMs());
+        await bench.clock.sleep(1_000, question[3]);
+        return digest(...question);
+      };
+    }
+    const sweeps = await bench.sweeps();
+    const { done } = sweeps.start([bench.pair.id], bench.stop.signal) as NonNullable<ReturnType<Sweeps['start']>>;
+    await bench.clock.pass(3_500);
+    bench.lagMs = 31_000;
+    await bench.clock.pass(3_000);
+    expect(sweeps.progressOf(bench.pair.id)).toMatchObject({ pausedBy: 'lag', rowsPerSecond: 0, etaMs: null });
+    bench.lagMs = 0;
+    bench.new.pressureNow = () => ({ lockWaits: 1, activeSessions: 0, standbyLagMs: 0 });
+    const before = asked.length;
+    await bench.clock.pass(60_000);
+    expect(sweeps.progressOf(bench.pair.id)).toMatchObject({ pausedBy: 'lock_waits', status: 'running' });
+    expect(asked).toHaveLength(before);
+    bench.new.pressureNow = () => ({ lockWaits: 0, activeSessions: 10, standbyLagMs: 0 });
+    await bench.clock.pass(2_500);
+    const progress = sweeps.progressOf(bench.pair.id) as NonNullable<ReturnType<Sweeps['progressOf']>>;
+    expect(progress.pausedBy).toBeNull();
+    expect(progress.rowsPerSecond).toBeGreaterThan(2.5);
+    expect(progress.etaMs).toBeLessThan(10_000);
+    await bench.clock.until(done);
+    expect(sweeps.progressOf(bench.pair.id)).toMatchObject({ status: 'done', pausedBy: null, drift: 0 });
+  });
+
+  it('is cancelled at once while it stands still, and survives a database that does not say how it is doing', async () => {
+    const bench = new Bench(rows(40), rows(40));
+    bench.lagMs = 31_000;
+    bench.old.pressureNow = () => {
+      throw new LockstepError('query_failed', 'not here', { retry: 'final' });
+    };
+    const sweeps = await bench.sweeps();
+    const { sweep, done } = sweeps.start([bench.pair.id], bench.stop.signal) as NonNullable<ReturnType<Sweeps['start']>>;
+    await bench.clock.pass(1_300);
+    expect(sweeps.progressOf(bench.pair.id)).toMatchObject({ pausedBy: 'lag', chunksDone: 0 });
+    const atMs = bench.clock.nowMs();
+    sweeps.cancel(sweep.id);
+    await bench.clock.until(done);
+    expect(bench.clock.nowMs()).toBe(atMs);
+    expect(sweeps.progressOf(bench.pair.id)).toMatchObject({ status: 'cancelled', pausedBy: null });
   });
 
   it('splits ranges that are too large to compare row by row', async () => {

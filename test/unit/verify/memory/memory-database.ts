@@ -1,6 +1,7 @@
 import type { Pair, Side } from '../../../../src/domain/pair.ts';
 import { encodeValues, keyId, keyOf, type KeyId, type Row, type RowKey } from '../../../../src/domain/row.ts';
 import type { DigestPath } from '../../../../src/domain/status.ts';
+import type { Pressure } from '../../../../src/domain/sweep-pause.ts';
 import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, RowDigest, RowRead, RowsRead } from '../../../../src/verify/ports.ts';
 import { hasher } from './samples.ts';
 import type { VirtualClock } from './virtual-clock.ts';
@@ -20,6 +21,7 @@ export class MemoryDatabase implements Database {
   readonly maxKeysPerRead = 1_000;
   readonly rows = new Map<KeyId, { row: Row; committedAtUs: bigint | null }>();
   progress: () => Omit<LogProgress, 'clockUs'> = () => ({ insertLsn: 0n, slots: [] });
+  pressureNow: () => Pressure = () => ({ lockWaits: 0, activeSessions: 0, standbyLagMs: 0 });
   /** Called before each question; throws to make it fail. */
   trouble: (question: string) => void = () => undefined;
   readonly #clock: VirtualClock;
@@ -53,6 +55,11 @@ export class MemoryDatabase implements Database {
     await this.#clock.sleep(this.#delayMs(), signal);
     signal.throwIfAborted();
     return { rows, readAtUs };
+  }
+
+  async pressure(signal: AbortSignal): Promise<Pressure> {
+    signal.throwIfAborted();
+    return this.pressureNow();
   }
 
   async clock(signal: AbortSignal): Promise<ClockSample> {

@@ -165,7 +165,7 @@ export class World {
       slo: { lagBudgetMs: 2_000, lagWindowMs: 60_000 },
       settleMs: 3_000,
       checks: { readBatch: 5, maxPending: 40 },
-      sweep: { chunkRows: 3, concurrency: 2, maxRowsPerSecond: null, everyMs: 5_000, strategy: 'auto' },
+      sweep: { chunkRows: 3, concurrency: 2, maxRowsPerSecond: null, everyMs: 5_000, strategy: 'auto', pause: { lagMs: 30_000, lockWaits: true, activeSessions: null } },
       gate: {},
     } as unknown as Config;
     const store = new MemoryStore(this.state);
