@@ -25,7 +25,7 @@ import { Proofs } from '../verify/proofs.ts';
 import { Rechecker } from '../verify/rechecker.ts';
 import { Stream } from '../verify/stream.ts';
 import { SweepBrake } from '../verify/sweep-brake.ts';
-import { CHUNK_ROWS, ChunkSweeper } from '../verify/sweep-chunks.ts';
+import { ChunkSweeper } from '../verify/sweep-chunks.ts';
 import { Sweeps, type SweepsParts } from '../verify/sweeps.ts';
 import { SweepSchedule } from '../verify/sweep-schedule.ts';
 import { Verification } from '../verify/verification.ts';
@@ -129,7 +129,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
       pending,
       metrics,
       clock,
-      chunkRows: config.sweep.chunkRows === 'auto' ? CHUNK_ROWS : config.sweep.chunkRows,
+      chunkRows: config.sweep.chunkRows,
       concurrency: config.sweep.concurrency,
       maxRowsPerSecond: config.sweep.maxRowsPerSecond ?? 0,
     }),

@@ -1,16 +1,15 @@
 import pLimit from 'p-limit';
+import { ChunkSize } from '../domain/chunk-size.ts';
 import { LockstepError } from '../domain/errors.ts';
 import type { Side } from '../domain/pair.ts';
 import type { RowKey } from '../domain/row.ts';
 import type { CheckEnd, PendingChecks } from './pending-checks.ts';
 import type { Clock, Database, KeyRange, VerifyMetrics } from './ports.ts';
-import { bucketsFor, digestBoth, locate, locateByBucket, persistent, type ChunkFindings, type Comparison, type Sides } from './sweep-compare.ts';
+import { bucketsFor, digestBoth, locate, locateByBucket, persistent, timed, type ChunkFindings, type Comparison, type Digester, type Sides } from './sweep-compare.ts';
 import type { SweepBrake } from './sweep-brake.ts';
 import { planChunks, walk } from './sweep-plan.ts';
 import type { Chunk, TableSweep } from './table-sweep.ts';
 
-/** Rows of a chunk where `sweep.chunk_rows` is `auto`: some tens of milliseconds of a query, so that its own cost is small. */
-export const CHUNK_ROWS = 50_000;
 /** A chunk that a database cannot digest in time is parted into so many, down to parts of so many rows. */
 const TIMEOUT_SPLIT = 8;
 const PART_ROWS_MIN = 100;
@@ -28,7 +27,7 @@ export interface ChunkSweeperParts {
   readonly pending: PendingChecks;
   readonly metrics: VerifyMetrics;
   readonly clock: Clock;
-  readonly chunkRows: number;
+  readonly chunkRows: number | 'auto';
   readonly concurrency: number;
   /** 0: unlimited. */
   readonly maxRowsPerSecond: number;
@@ -53,7 +52,9 @@ export class ChunkSweeper {
       await this.released(table, askSignal, compared);
       return this.ask(question, askSignal);
     };
-    const asked: Sides = { old: persistent(sides.old, ask), new: persistent(sides.new, ask) };
+    const size = new ChunkSize(chunkRows);
+    const askable = (database: Database): Digester => persistent(timed(database, () => clock.nowMs(), (rows, ms) => size.took(rows, ms)), ask);
+    const asked: Sides = { old: askable(sides.old), new: askable(sides.new) };
     const limit = pLimit(concurrency);
     const running = new Set<Promise<void>>();
     const failure = new AbortController();
@@ -61,10 +62,10 @@ export class ChunkSweeper {
     const comparison: Comparison = { sides: asked, pair, path: table.strategy.path, signal: chunkSignal };
     const startedMs = table.workedMs(clock.nowMs());
     try {
-      for await (const range of planChunks({ side: asked.old, pair, from: table.resumeFrom, chunkRows, estimatedRows: table.estimatedRows, signal: chunkSignal })) {
+      for await (const range of planChunks({ side: asked.old, pair, from: table.resumeFrom, chunkRows: () => size.rows, estimatedRows: table.estimatedRows, signal: chunkSignal })) {
         await this.throttle(table, startedMs, chunkSignal);
         const chunk = table.begin(range);
-        const comparing = limit(() => this.compareChunk(table, chunk, comparison))
+        const comparing = limit(() => this.compareChunk(table, chunk, comparison, size))
           .then(compared)
           .finally(() => running.delete(comparing));
         comparing.catch((error: unknown) => failure.abort(error));
@@ -102,11 +103,11 @@ export class ChunkSweeper {
     });
   }
 
-  private async compareChunk(table: TableSweep, chunk: Chunk, comparison: Comparison): Promise<void> {
+  private async compareChunk(table: TableSweep, chunk: Chunk, comparison: Comparison, size: ChunkSize): Promise<void> {
     const { metrics, clock } = this.parts;
     const { pair, signal } = comparison;
     let suspects = 0;
-    for await (const found of this.findings(table, chunk.range, comparison)) {
+    for await (const found of this.findings(table, chunk.range, comparison, size)) {
       table.count(chunk, { oldRows: found.equalRows, newRows: found.equalRows });
       metrics.sweepRows(pair.id, 'old', found.rows[0]);
       metrics.sweepRows(pair.id, 'new', found.rows[1]);
@@ -120,22 +121,22 @@ export class ChunkSweeper {
   }
 
   /** Where most chunks differ of late, the next is parted into buckets at once: its whole digest would only say that it differs too. */
-  private async *findings(table: TableSweep, range: KeyRange, comparison: Comparison): AsyncGenerator<ChunkFindings> {
-    const { chunkRows } = this.parts;
-    if (table.mostlyDiffers) yield* locateByBucket(comparison, range, bucketsFor(BigInt(chunkRows)));
-    else yield* this.digested(comparison, range, chunkRows);
+  private async *findings(table: TableSweep, range: KeyRange, comparison: Comparison, size: ChunkSize): AsyncGenerator<ChunkFindings> {
+    if (table.mostlyDiffers) yield* locateByBucket(comparison, range, bucketsFor(BigInt(size.rows)));
+    else yield* this.digested(comparison, range, size.rows, size);
   }
 
   /** Digests a range, or, where that takes a database too long, parts of it. */
-  private async *digested(comparison: Comparison, range: KeyRange, rows: number): AsyncGenerator<ChunkFindings> {
+  private async *digested(comparison: Comparison, range: KeyRange, rows: number, size: ChunkSize): AsyncGenerator<ChunkFindings> {
     let digests: Awaited<ReturnType<typeof digestBoth>>;
     try {
       digests = await digestBoth(comparison, range);
     } catch (error) {
       const part = Math.floor(rows / TIMEOUT_SPLIT);
       if (!isTimeout(error) || part < PART_ROWS_MIN) throw error;
+      size.timedOut(rows);
       const { sides, pair, signal } = comparison;
-      for await (const smaller of walk({ side: sides.old, pair, chunkRows: part, signal }, range.from, range.to)) yield* this.digested(comparison, smaller, part);
+      for await (const smaller of walk({ side: sides.old, pair, chunkRows: () => part, signal }, range.from, range.to)) yield* this.digested(comparison, smaller, part, size);
       return;
     }
     yield* locate(comparison, range, digests);

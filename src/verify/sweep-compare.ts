@@ -54,6 +54,19 @@ export function persistent(database: Digester, ask: <Answer>(question: () => Pro
   };
 }
 
+/** A digester whose whole digests are timed: that is what a chunk's size goes by. */
+export function timed(database: Digester, nowMs: () => number, took: (rows: number, ms: number) => void): Digester {
+  return {
+    ...persistent(database, (question) => question()),
+    digest: async (pair, range, path, signal) => {
+      const askedAtMs = nowMs();
+      const digest = await database.digest(pair, range, path, signal);
+      took(Number(digest.rows), nowMs() - askedAtMs);
+      return digest;
+    },
+  };
+}
+
 /** Digests of one range on both sides at once. */
 export async function digestBoth({ sides, pair, path, signal }: Comparison, range: KeyRange): Promise<readonly [Digest, Digest]> {
   return Promise.all([sides.old.digest(pair, range, path, signal), sides.new.digest(pair, range, path, signal)]);

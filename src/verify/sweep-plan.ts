@@ -12,36 +12,38 @@ export interface PlanOptions {
   readonly pair: Pair;
   /** Where an interrupted sweep goes on; null at the beginning. */
   readonly from: RowKey | null;
-  readonly chunkRows: number;
+  /** Rows that the next chunk should have. */
+  readonly chunkRows: () => number;
   readonly estimatedRows: bigint;
   readonly signal: AbortSignal;
 }
 
 /**
- * Ranges of about `chunkRows` rows that cover all keys from `from` on, in order. They follow the planner's statistics
+ * Ranges of about `chunkRows` rows, as many as it says at each one's turn, that cover all keys from `from` on, in order. They follow the planner's statistics
  * where there are any: that costs no reading. What lies beyond the last known key came after the statistics were taken,
  * and is walked, as is everything where there are none, or where they part the table too coarsely.
  */
 export async function* planChunks({ side, pair, from, chunkRows, estimatedRows, signal }: PlanOptions): AsyncGenerator<KeyRange> {
   const keys = await side.splitKeys(pair, from, signal);
   const rowsPerPart = Number(estimatedRows) / (keys.length + 1);
-  const partsPerChunk = Math.max(1, Math.floor(chunkRows / Math.max(1, rowsPerPart)));
-  const isCoarse = rowsPerPart > CHUNKS_PER_PART_MAX * chunkRows;
   let start = from;
-  for (let index = partsPerChunk - 1; index < keys.length; index += partsPerChunk) {
-    const end = keys[index] as RowKey;
-    if (isCoarse) yield* walk({ side, pair, chunkRows, signal }, start, end);
+  for (let parts = 0; ; ) {
+    const rows = chunkRows();
+    parts += Math.max(1, Math.floor(rows / Math.max(1, rowsPerPart)));
+    const end = keys[parts - 1];
+    if (end === undefined) break;
+    if (rowsPerPart > CHUNKS_PER_PART_MAX * rows) yield* walk({ side, pair, chunkRows, signal }, start, end);
     else yield { from: start, to: end };
     start = end;
   }
   yield* walk({ side, pair, chunkRows, signal }, start, null);
 }
 
-/** Ranges of `chunkRows` rows from `from` to `to`, found by reading the keys. */
+/** Ranges of as many rows as `chunkRows` says at each one's turn, from `from` to `to`, found by reading the keys. */
 export async function* walk({ side, pair, chunkRows, signal }: Pick<PlanOptions, 'side' | 'pair' | 'chunkRows' | 'signal'>, from: RowKey | null, to: RowKey | null): AsyncGenerator<KeyRange> {
   let start = from;
   for (;;) {
-    const next = await side.keyAfter(pair, { from: start, to }, chunkRows, signal);
+    const next = await side.keyAfter(pair, { from: start, to }, chunkRows(), signal);
     // Many rows with one key: there is no range within them.
     const end = next === null || (start !== null && keyId(start) === keyId(next)) ? to : next;
     yield { from: start, to: end };
