@@ -3,6 +3,7 @@ import createXxhash from 'xxhash-wasm';
 import type { Config } from '../config/config.ts';
 import type { Undecodable } from '../domain/change.ts';
 import { PlaceholderForms } from '../domain/causes/placeholder.ts';
+import type { Drift } from '../domain/drift.ts';
 import { ClockSkew } from '../domain/clock-skew.ts';
 import { LagWindow } from '../domain/lag-window.ts';
 import { otherSide } from '../domain/pair.ts';
@@ -51,6 +52,10 @@ export interface CoreOptions {
   readonly signal: AbortSignal;
   readonly onFinding: (status: { finding: string; message: string }, ended: boolean) => void;
   readonly onDeadLetter?: (record: Undecodable) => void;
+  /** Takes each drift as it is confirmed; absent: the book keeps it open and rechecks it. */
+  readonly onDrift?: (drift: Drift) => void;
+  /** Rechecks go on when this resolves: whoever takes the drift has room for more. */
+  readonly drained?: () => Promise<void>;
   readonly onSweepProgress?: SweepsParts['onProgress'];
 }
 
@@ -81,7 +86,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
   const sampler = new Sampler(config.samples.values, hasher, randomBytes(16).toString('hex'));
   const tables = pairs.map((pair) => pair.id);
   const pending = new PendingChecks(pairs);
-  const book = new DriftBook(pairs, { sampler, metrics, makeId, placeholder: new PlaceholderForms(placeholdersOf(config)) });
+  const book = new DriftBook(pairs, { sampler, metrics, makeId, placeholder: new PlaceholderForms(placeholdersOf(config)), ...(options.onDrift === undefined ? {} : { handOver: options.onDrift }) });
   const proofs = new Proofs(tables);
   const deadLetters = new DeadLetterQueue();
   const history = new VersionHistory(HISTORY_KEYS);
@@ -112,6 +117,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     lagBudgetMs: config.slo.lagBudgetMs,
     batchKeys: config.checks.readBatch,
     concurrency: RECHECK_CONCURRENCY,
+    ...(options.drained === undefined ? {} : { drained: options.drained }),
   });
   const sweeps = new Sweeps({
     pairs,

@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
 import type { Config, DigestStrategy } from '../config/config.ts';
 import { LockstepError } from '../domain/errors.ts';
+import type { Drift } from '../domain/drift.ts';
 import type { CheckOutcome, CheckProgress } from '../domain/outcome.ts';
 import type { Sweep } from '../domain/status.ts';
 import { EphemeralStore } from '../verify/ephemeral-store.ts';
@@ -25,6 +26,10 @@ export interface CheckOptions {
   readonly signal: AbortSignal;
   readonly logger: Logger;
   onProgress(progress: CheckProgress): void;
+  /** Called with each drift as it is confirmed; none is kept here. */
+  onDrift(drift: Drift): void;
+  /** Resolves when whoever takes the drift has room for more. */
+  drained(): Promise<void>;
 }
 
 /** One sweep of the tables, its suspects rechecked until each is settled. Leaves nothing behind. */
@@ -51,6 +56,8 @@ export async function runCheck(config: Config, options: CheckOptions): Promise<C
       clock,
       signal,
       onFinding: ({ finding, message }, ended) => logger[ended ? 'info' : 'warn']({ finding }, message),
+      onDrift: (drift) => options.onDrift(drift),
+      drained: () => options.drained(),
       onSweepProgress: ({ table, progressRatio: ratio, rowsPerSecond, etaMs, pausedBy }, rows) => options.onProgress({ table, ratio, rows, rowsPerSecond, etaMs, pausedBy }),
     });
     const running = [core.rechecker.run(signal), core.progress?.run(signal) ?? Promise.resolve()].map((part) => part.catch((error: unknown) => stopping.abort(error)));
@@ -95,7 +102,7 @@ async function giveUpUnsettled(core: Core, limitMs: number, unsettled: Map<strin
 }
 
 function outcomeOf(sweep: Sweep, core: Core, unsettled: ReadonlyMap<string, number>, findings: PairedDatabases['findings']): CheckOutcome {
-  const drift = sweep.tables.flatMap((table) => [...core.book.all(table.table)].map((booked) => booked.drift));
+  const drift = sweep.tables.reduce((sum, { table }) => sum + core.book.openCount(table), 0);
   const why = core.health.all().map(({ finding, message }) => `${finding}: ${message}`);
   const reasons = sweep.tables.flatMap((table) => {
     if (table.status !== 'done') return [`${table.table}: ${table.error ?? table.status}`];
@@ -103,12 +110,12 @@ function outcomeOf(sweep: Sweep, core: Core, unsettled: ReadonlyMap<string, numb
     return left === undefined ? [] : [`${table.table}: ${left} differing row(s) never came to rest (${why.length === 0 ? 'they keep changing' : why.join(', ')})`];
   });
   return {
-    verdict: drift.length > 0 ? 'drift' : reasons.length > 0 ? 'unknown' : 'match',
+    verdict: drift > 0 ? 'drift' : reasons.length > 0 ? 'unknown' : 'match',
     reason: reasons.length === 0 ? null : reasons.join('; '),
     tables: sweep.tables.map((table) => ({
       table: table.table,
       rows: table.rows,
-      drift: drift.filter((item) => item.table === table.table).length,
+      drift: core.book.openCount(table.table),
       strategy: table.strategy,
       strategyReason: table.strategyReason,
       elapsedMs: (table.endedAtMs ?? table.startedAtMs) - table.startedAtMs,

@@ -1,24 +1,97 @@
-import { groupDrift, groupSentence } from '../domain/causes/groups.ts';
+import { EventEmitter, once } from 'node:events';
+import { DriftGroups, groupSentence } from '../domain/causes/groups.ts';
 import { driftGroupJson, driftJson } from '../domain/drift-json.ts';
 import type { Drift, RowSample } from '../domain/drift.ts';
 import type { CheckOutcome } from '../domain/outcome.ts';
+import type { TextOutput } from './context.ts';
 import { formatElapsed, textTable } from './text-table.ts';
 
 export type CheckFormat = 'text' | 'json' | 'ndjson';
 
-/** What `check` prints, with its last line break; empty for ndjson without drift. */
-export function checkReport(outcome: CheckOutcome, format: CheckFormat): string {
-  switch (format) {
-    case 'json':
-      return `${JSON.stringify(asJson(outcome), null, 2)}\n`;
-    case 'ndjson':
-      return outcome.drift.map((drift) => `${JSON.stringify(driftJson(drift))}\n`).join('');
-    case 'text':
-      return asText(outcome);
+/** Rows that the text report shows one by one; the groups and the other formats tell of all. */
+export const TEXT_ROWS_MAX = 100;
+/** Text is written in pieces of about so many characters: a write a row would cost more than the row. */
+const PIECE_CHARS = 64 * 1024;
+
+/**
+ * Prints what `check` finds. Drift is written as it comes, so that memory does not grow with it: one a line as ndjson, and
+ * as json in the `drift` array, which stands first. Nothing is written before there is something to tell.
+ */
+export class CheckReport {
+  private readonly format: CheckFormat;
+  private readonly output: TextOutput;
+  private readonly groups = new DriftGroups();
+  /** Of the text report. */
+  private readonly rows: string[] = [];
+  private piece = '';
+  private found = 0;
+
+  constructor(format: CheckFormat, output: TextOutput) {
+    this.format = format;
+    this.output = output;
+  }
+
+  drift(drift: Drift): void {
+    switch (this.format) {
+      case 'json':
+        this.write(`${this.found === 0 ? JSON_BEGIN : ','}\n    ${JSON.stringify(driftJson(drift))}`);
+        break;
+      case 'ndjson':
+        this.write(`${JSON.stringify(driftJson(drift))}\n`);
+        break;
+      case 'text':
+        if (this.rows.length < TEXT_ROWS_MAX) this.rows.push(driftLine(drift));
+        break;
+    }
+    this.found++;
+    if (this.format !== 'ndjson') this.groups.add(drift);
+  }
+
+  /** Hands on what was written, and resolves when the reader has room for more. */
+  async drained(): Promise<void> {
+    this.flush();
+    const { output } = this;
+    if (output.writableNeedDrain !== true || !(output instanceof EventEmitter)) return;
+    const settled = new AbortController();
+    await Promise.race(['drain', 'error', 'close'].map((event) => once(output, event, { signal: settled.signal }))).catch(() => undefined);
+    settled.abort();
+  }
+
+  /** The rest, once all is found. */
+  finish(outcome: CheckOutcome): void {
+    if (this.format === 'json') {
+      const rest = JSON.stringify({ ...asJson(outcome), causes: this.groups.all().map(driftGroupJson) }, null, 2);
+      this.write(`${this.found === 0 ? JSON_BEGIN : '\n  '}],${rest.slice(1)}\n`);
+    } else if (this.format === 'text') this.write(this.asText(outcome));
+    this.flush();
+  }
+
+  private asText(outcome: CheckOutcome): string {
+    const lines = tableLines(outcome);
+    const findings = outcome.tables.flatMap((table) => table.findings);
+    if (findings.length > 0) lines.push('', ...findings.map(({ severity, message }) => `${severity.padEnd(10)}  ${message}`));
+    if (this.found > 0) lines.push('', ...this.rows);
+    if (this.found > this.rows.length) lines.push(`… and ${this.found - this.rows.length} more; --format ndjson lists all`);
+    if (this.found > 0) lines.push('', ...this.groups.all().map(groupSentence));
+    lines.push('', verdictLine(outcome));
+    return `${lines.join('\n')}\n`;
+  }
+
+  private write(text: string): void {
+    this.piece += text;
+    if (this.piece.length >= PIECE_CHARS) this.flush();
+  }
+
+  private flush(): void {
+    if (this.piece === '') return;
+    this.output.write(this.piece);
+    this.piece = '';
   }
 }
 
-function asJson(outcome: CheckOutcome): unknown {
+const JSON_BEGIN = '{\n  "drift": [';
+
+function asJson(outcome: CheckOutcome): object {
   return {
     verdict: outcome.verdict,
     reason: outcome.reason,
@@ -31,8 +104,6 @@ function asJson(outcome: CheckOutcome): unknown {
       elapsed_seconds: table.elapsedMs / 1000,
       findings: table.findings.map(({ severity, message }) => ({ severity, message })),
     })),
-    drift: outcome.drift.map(driftJson),
-    causes: groupDrift(outcome.drift).map(driftGroupJson),
   };
 }
 
@@ -42,8 +113,8 @@ function exactNumber(decimal: string): number | string {
   return Number.isSafeInteger(value) ? value : decimal;
 }
 
-function asText(outcome: CheckOutcome): string {
-  const lines = textTable(
+function tableLines(outcome: CheckOutcome): string[] {
+  return textTable(
     ['table', 'old rows', 'new rows', 'drift', 'strategy', 'time'],
     outcome.tables.map((table) => [
       table.table,
@@ -55,12 +126,6 @@ function asText(outcome: CheckOutcome): string {
     ]),
     ['left', 'right', 'right', 'right', 'left', 'right'],
   );
-  const findings = outcome.tables.flatMap((table) => table.findings);
-  if (findings.length > 0) lines.push('', ...findings.map(({ severity, message }) => `${severity.padEnd(10)}  ${message}`));
-  if (outcome.drift.length > 0) lines.push('', ...outcome.drift.map(driftLine));
-  if (outcome.drift.length > 0) lines.push('', ...groupDrift(outcome.drift).map(groupSentence));
-  lines.push('', verdictLine(outcome));
-  return `${lines.join('\n')}\n`;
 }
 
 function driftLine(drift: Drift): string {
@@ -80,7 +145,7 @@ function verdictLine(outcome: CheckOutcome): string {
     case 'match':
       return `in parity: ${outcome.tables.length} ${outcome.tables.length === 1 ? 'table' : 'tables'}, no drift`;
     case 'drift':
-      return `drift: ${outcome.drift.length} ${outcome.drift.length === 1 ? 'row' : 'rows'}`;
+      return `drift: ${outcome.drift} ${outcome.drift === 1 ? 'row' : 'rows'}`;
     case 'unknown':
       return `unknown: ${outcome.reason ?? 'not enough evidence'}`;
   }

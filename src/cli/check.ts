@@ -6,7 +6,7 @@ import { parseTableName } from '../config/table-name.ts';
 import { LockstepError } from '../domain/errors.ts';
 import type { CheckOutcome } from '../domain/outcome.ts';
 import { qualifiedName } from '../domain/pair.ts';
-import { checkReport } from './check-report.ts';
+import { CheckReport } from './check-report.ts';
 import type { CheckFormat } from './check-report.ts';
 import { createCheckProgress } from './check-progress.ts';
 import type { CliContext, ExitCode } from './context.ts';
@@ -55,6 +55,7 @@ Examples:
       const { runCheck } = context.application();
       const progress = createCheckProgress(context.stderr, tables.length === 0 ? config.tables.length : tables.length, () => performance.now());
       const { signal } = context;
+      const report = new CheckReport(options.format, context.stdout);
       try {
         const outcome = await runCheck(config, {
           tables,
@@ -62,9 +63,11 @@ Examples:
           signal,
           logger,
           onProgress: (update) => progress.update(update),
+          onDrift: (drift) => report.drift(drift),
+          drained: () => report.drained(),
         });
         progress.stop();
-        context.stdout.write(checkReport(outcome, options.format));
+        report.finish(outcome);
         finish(EXIT_CODES[outcome.verdict]);
       } catch (error) {
         progress.stop();

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Config, DigestStrategy } from '../config/config.ts';
+import type { Drift } from '../domain/drift.ts';
 import type { CheckOutcome, CheckProgress } from '../domain/outcome.ts';
 
 /** 0: in parity, gate passes, done. 1: drift, gate fails. 2: usage, configuration or runtime error. 3: unknown. */
@@ -8,6 +9,8 @@ export type ExitCode = 0 | 1 | 2 | 3;
 /** Where text goes. */
 export interface TextOutput {
   write(text: string): unknown;
+  /** Of a stream: `write` has been given more than the reader took yet, until its `drain`. */
+  readonly writableNeedDrain?: boolean;
   readonly isTTY?: boolean;
   readonly columns?: number;
 }
@@ -32,6 +35,8 @@ export interface Application {
       readonly signal: AbortSignal;
       readonly logger: Logger;
       readonly onProgress: (progress: CheckProgress) => void;
+      readonly onDrift: (drift: Drift) => void;
+      readonly drained: () => Promise<void>;
     },
   ) => Promise<CheckOutcome>;
   readonly migrateState: (

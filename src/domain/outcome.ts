@@ -1,4 +1,3 @@
-import type { Drift } from './drift.ts';
 import type { Side } from './pair.ts';
 import type { PauseReason } from './sweep-pause.ts';
 import type { SchemaFinding } from './status.ts';
@@ -25,7 +24,8 @@ export interface CheckOutcome {
   /** Why it is unknown; null otherwise. */
   readonly reason: string | null;
   readonly tables: readonly TableOutcome[];
-  readonly drift: readonly Drift[];
+  /** Differing rows of all tables. */
+  readonly drift: number;
 }
 
 /** How far a one-off check has come with one table. */

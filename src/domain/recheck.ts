@@ -163,6 +163,8 @@ export interface ConfirmFacts {
   readonly consumedThroughUs: bigint | null;
   /** Whether the pair's filter may leave out rows of the primary that its events are about. */
   readonly primaryIsFiltered: boolean;
+  /** Nothing can be in flight: no pipeline is known, and rows need no time to settle. What a sweep saw differ needs one confirm step. */
+  readonly settlesAtOnce: boolean;
   /** Whether a change committed at this time must have been applied before the replica was read. */
   appliedThrough(committedAtUs: bigint): boolean;
   /** Whether the replica's row equals a version that came before. */
@@ -198,6 +200,7 @@ export function judgeConfirm(
     suspicion !== null && suspicion.primaryHash === reads.primaryBefore
       ? suspicion
       : { primaryHash: reads.primaryBefore, sinceUs: reads.rereadAtUs };
+  if (newest === undefined && facts.settlesAtOnce) return { kind: 'drift', driftKind: differenceKind(reads, facts) };
   if (steady !== suspicion) return { kind: 'inconclusive', suspicion: steady };
   if (newest !== undefined) {
     const consumed = facts.consumedThroughUs !== null && facts.consumedThroughUs > steady.sinceUs;

@@ -52,10 +52,17 @@ export class DriftBook {
   private readonly metrics: VerifyMetrics;
   private readonly makeId: () => string;
   private readonly placeholder: PlaceholderForms;
+  private readonly handOver: ((drift: Drift) => void) | null;
   private urgent: (() => void) | null = null;
 
-  /** @param options placeholder: what connectors write for values that the log left out; absent: none is known */
-  constructor(pairs: readonly Pair[], options: { sampler: Sampler; metrics: VerifyMetrics; makeId: () => string; placeholder?: PlaceholderForms }) {
+  /**
+   * @param options placeholder: what connectors write for values that the log left out; absent: none is known.
+   * handOver: takes each drift as it is confirmed, and the book keeps none, only their number; absent: it keeps them
+   */
+  constructor(
+    pairs: readonly Pair[],
+    options: { sampler: Sampler; metrics: VerifyMetrics; makeId: () => string; placeholder?: PlaceholderForms; handOver?: (drift: Drift) => void },
+  ) {
     for (const pair of pairs) {
       this.byTable.set(pair.id, new Map());
       this.open.set(pair.id, noDrift());
@@ -64,6 +71,7 @@ export class DriftBook {
     this.metrics = options.metrics;
     this.makeId = options.makeId;
     this.placeholder = options.placeholder ?? new PlaceholderForms([]);
+    this.handOver = options.handOver ?? null;
   }
 
   /** Called when something was confirmed or resolved and should be stored soon. */
@@ -134,9 +142,11 @@ export class DriftBook {
       position: proven.position,
     };
     const booked: BookedDrift = { drift, pair, key, id: keyId(key), nextCheckMs: nowMs, notedAtMs: nowMs, explained: true };
-    table.set(booked.id, booked);
     this.counts(pair.id)[proven.kind]++;
-    this.record(booked, { atMs: nowMs, event: 'confirmed', detail: `${proven.kind}, found by ${proven.foundBy}` });
+    if (this.handOver === null) {
+      table.set(booked.id, booked);
+      this.record(booked, { atMs: nowMs, event: 'confirmed', detail: `${proven.kind}, found by ${proven.foundBy}` });
+    } else this.handOver(drift);
     this.metrics.driftConfirmed(pair.id, proven.kind);
     this.metrics.driftDetected(proven.foundBy, Math.max(0, nowMs - (proven.committedAtMs ?? proven.firstSeenMs)) / 1000);
     return booked;

@@ -50,19 +50,31 @@ interface Gathered {
   readonly details: Map<string | null, number>;
 }
 
-/** Groups drift by table, column, cause and kind, most rows first; a row stands in a group for each of its columns. */
-export function groupDrift(drift: Iterable<Drift>): DriftGroup[] {
-  const groups = new Map<string, Gathered>();
-  for (const item of drift) {
-    if (isWholeRow(item)) gather(groups, item, null, item.cause?.code ?? null, item.cause?.message ?? null);
+/** Groups drift by table, column, cause and kind as it comes, and keeps none of it: what is held grows with columns and causes alone. */
+export class DriftGroups {
+  private readonly groups = new Map<string, Gathered>();
+
+  add(drift: Drift): void {
+    if (isWholeRow(drift)) gather(this.groups, drift, null, drift.cause?.code ?? null, drift.cause?.message ?? null);
     else {
-      for (const column of item.columns) {
-        const found = item.columnCauses[column];
-        gather(groups, item, column, found?.code ?? null, found?.detail ?? null);
+      for (const column of drift.columns) {
+        const found = drift.columnCauses[column];
+        gather(this.groups, drift, column, found?.code ?? null, found?.detail ?? null);
       }
     }
   }
-  return [...groups.values()].map(finished).sort(compareGroups);
+
+  /** The groups so far, most rows first; a row stands in a group for each of its columns. */
+  all(): DriftGroup[] {
+    return [...this.groups.values()].map(finished).sort(compareGroups);
+  }
+}
+
+/** Groups drift by table, column, cause and kind, most rows first; a row stands in a group for each of its columns. */
+export function groupDrift(drift: Iterable<Drift>): DriftGroup[] {
+  const groups = new DriftGroups();
+  for (const item of drift) groups.add(item);
+  return groups.all();
 }
 
 function gather(groups: Map<string, Gathered>, drift: Drift, column: string | null, code: string | null, detail: string | null): void {

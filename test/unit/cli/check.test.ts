@@ -1,5 +1,6 @@
+import { EventEmitter } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { checkReport } from '../../../src/cli/check-report.ts';
+import { CheckReport, TEXT_ROWS_MAX, type CheckFormat } from '../../../src/cli/check-report.ts';
 import { formatElapsed } from '../../../src/cli/text-table.ts';
 import type { Drift } from '../../../src/domain/drift.ts';
 import type { CheckOutcome } from '../../../src/domain/outcome.ts';
@@ -42,9 +43,9 @@ const MATCH: CheckOutcome = {
     { table: 'public.payments', rows: { old: '5000000', new: '5000000' }, drift: 0, strategy: 'portable', strategyReason: 'asked for', elapsedMs: 12_340, findings: [{ severity: 'warning', message: 'public.payments: column "at" is taken as UTC' }] },
     { table: 'public.orders', rows: { old: '7', new: '7' }, drift: 0, strategy: 'portable', strategyReason: 'asked for', elapsedMs: 8, findings: [] },
   ],
-  drift: [],
+  drift: 0,
 };
-const DRIFTED: CheckOutcome = { ...MATCH, verdict: 'drift', drift: [DRIFT] };
+const DRIFTED: CheckOutcome = { ...MATCH, verdict: 'drift', drift: 1 };
 const UNKNOWN: CheckOutcome = { ...MATCH, verdict: 'unknown', reason: '3 keys never rest' };
 
 const DRIFT_JSON = {
@@ -69,6 +70,14 @@ const DRIFT_JSON = {
   position: { topic: 't', partition: 0, offset: '12', lsn: '24000000000000000123', tx_id: '7' },
 };
 
+function checkReport(outcome: CheckOutcome, format: CheckFormat, drifts: readonly Drift[] = outcome.drift === 0 ? [] : [DRIFT]): string {
+  let written = '';
+  const report = new CheckReport(format, { write: (text) => (written += text) });
+  for (const drift of drifts) report.drift(drift);
+  report.finish(outcome);
+  return written;
+}
+
 describe('formats', () => {
   test('json', () => {
     expect(JSON.parse(checkReport(DRIFTED, 'json'))).toMatchObject({
@@ -92,8 +101,29 @@ describe('formats', () => {
     expect(checkReport(huge, 'json')).toContain('"old": "9007199254740993"');
   });
 
+  test.each([0, 1, 3])('json of %i drift, each written once', (count) => {
+    const report = JSON.parse(checkReport({ ...MATCH, drift: count }, 'json', Array<Drift>(count).fill(DRIFT))) as Record<string, unknown>;
+    expect(report['drift']).toEqual(Array(count).fill(DRIFT_JSON));
+    expect(Object.keys(report)).toEqual(['drift', 'verdict', 'reason', 'tables', 'causes']);
+  });
+
+  test('waits for its reader, and no longer than there is one', async () => {
+    for (const event of ['drain', 'close'] as const) {
+      const output = Object.assign(new EventEmitter(), { writableNeedDrain: true, write: () => false });
+      const report = new CheckReport('ndjson', output);
+      report.drift(DRIFT);
+      let isDrained = false;
+      const drained = report.drained().then(() => (isDrained = true));
+      await Promise.resolve();
+      expect(isDrained).toBe(false);
+      output.emit(event);
+      await drained;
+      expect(output.listenerCount('drain') + output.listenerCount('error') + output.listenerCount('close')).toBe(0);
+    }
+  });
+
   test('ndjson: one drift a line', () => {
-    const lines = checkReport({ ...DRIFTED, drift: [DRIFT, DRIFT] }, 'ndjson').split('\n');
+    const lines = checkReport({ ...DRIFTED, drift: 2 }, 'ndjson', [DRIFT, DRIFT]).split('\n');
     expect(lines.pop()).toBe('');
     expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([DRIFT_JSON, DRIFT_JSON]);
     expect(checkReport(MATCH, 'ndjson')).toBe('');
@@ -113,6 +143,9 @@ public.payments.amount: 1 row, truncated: cut at 3 characters
 
 drift: 1 row
 `,
+    );
+    expect(checkReport({ ...DRIFTED, drift: TEXT_ROWS_MAX + 7 }, 'text', Array<Drift>(TEXT_ROWS_MAX + 7).fill(DRIFT))).toContain(
+      '\n… and 7 more; --format ndjson lists all\n\npublic.payments.amount: 107 rows, truncated: cut at 3 characters\n\ndrift: 107 rows\n',
     );
     expect(checkReport(MATCH, 'text')).toMatch(/\nin parity: 2 tables, no drift\n$/);
     expect(checkReport(UNKNOWN, 'text')).toMatch(/\nunknown: 3 keys never rest\n$/);
@@ -134,7 +167,12 @@ describe('check', () => {
     [DRIFTED, 1],
     [UNKNOWN, 3],
   ])('the exit code tells the verdict', async (outcome, code) => {
-    const result = await run(['check', '-c', file], { runCheck: () => Promise.resolve(outcome) });
+    const result = await run(['check', '-c', file], {
+      runCheck: (_config, { onDrift }) => {
+        if (outcome.drift > 0) onDrift(DRIFT);
+        return Promise.resolve(outcome);
+      },
+    });
     expect(result).toMatchObject({ code, stderr: '' });
     expect(result.stdout).toBe(checkReport(outcome, 'text'));
   });

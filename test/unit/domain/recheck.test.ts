@@ -124,6 +124,7 @@ describe('judgeConfirm', () => {
     readonly appliedThroughUs: bigint | null;
     readonly earlier: readonly RowHash[];
     readonly filtered: boolean;
+    readonly settlesAtOnce: boolean;
   }
 
   const SEEN_US = 100n;
@@ -138,6 +139,7 @@ describe('judgeConfirm', () => {
     consumedThroughUs: times,
     appliedThroughUs: times,
     filtered: fc.boolean(),
+    settlesAtOnce: fc.boolean(),
     earlier: fc.subarray(STATES.map((row) => hashImage(hasher, row))),
   });
 
@@ -153,6 +155,7 @@ describe('judgeConfirm', () => {
     const facts: ConfirmFacts = {
       newestApplied: one.newestApplied,
       primaryIsFiltered: one.filtered,
+      settlesAtOnce: one.settlesAtOnce,
       consumedThroughUs: one.consumedThroughUs,
       appliedThrough: (atUs) => one.appliedThroughUs !== null && one.appliedThroughUs >= atUs,
       isEarlierVersion: (hash) => one.earlier.includes(hash),
@@ -180,7 +183,7 @@ describe('judgeConfirm', () => {
         else if (before === replica) expect(verdict).toEqual({ kind: 'match' });
         else if (asTold) expect(verdict.kind).toBe(one.newestApplied ? 'drift' : 'inconclusive');
         else if (newest !== undefined) expect(verdict.kind).toBe(applied && consumed ? 'drift' : 'inconclusive');
-        else expect(verdict.kind).toBe(applied ? 'drift' : 'inconclusive');
+        else expect(verdict.kind).toBe(applied || one.settlesAtOnce ? 'drift' : 'inconclusive');
         if (verdict.kind !== 'drift') return;
         if (newest !== undefined && !asTold && !(one.filtered && before === null)) expect(verdict.driftKind).toBe('stream_gap');
         else if (replica === null) expect(verdict.driftKind).toBe('missing');

@@ -53,6 +53,17 @@ describe('DriftBook', () => {
     expect(writes.map(({ events }) => events.map(({ event }) => event))).toEqual([['confirmed', 'changed']]);
   });
 
+  it('keeps nothing but the number of what it hands over', () => {
+    const handed: string[] = [];
+    const book = new DriftBook([pair], { sampler: new Sampler('full', hasher, ''), metrics: new CountingMetrics(), makeId: () => 'd', handOver: ({ kind }) => handed.push(kind) });
+    for (const key of ['a', 'b', 'c']) book.confirm(proven(RIGHT, key === 'c' ? null : WRONG, { key: [key] }), 10);
+    expect(handed).toEqual(['different', 'different', 'missing']);
+    expect(book.openCount(pair.id)).toBe(3);
+    expect(book.openByKind(pair.id)).toMatchObject({ different: 2, missing: 1 });
+    expect(book.size()).toBe(0);
+    expect(book.drainChanges().writes).toEqual([]);
+  });
+
   it('shows the sides as what they are when new is the primary', () => {
     const { book } = bookOf();
     const { drift } = book.confirm(proven(RIGHT, WRONG, { primaryIsOld: false }), 10);
