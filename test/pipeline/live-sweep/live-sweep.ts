@@ -1,0 +1,168 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import { DelayedLink } from '../../stack/delayed-link.ts';
+import { freePort } from '../../stack/ports.ts';
+import { type Stack, startStack } from '../../stack/stack.ts';
+import { Service } from '../scenario/service.ts';
+
+const TABLE = 'public.accounts';
+/** One write in so many goes to one of a few rows that never rest. */
+const HOT_SHARE = 5;
+const HOT_ROWS = 10;
+const WRITERS = 4;
+
+export interface LiveSweepOptions {
+  readonly rows: number;
+  readonly lagMs: number;
+  readonly settle?: string;
+  readonly chunkRows?: number;
+}
+
+/** What REST tells of one table's part in a sweep, as far as it is of use here. */
+export interface SweptTable {
+  readonly status: string;
+  readonly rows: { readonly old: number; readonly new: number };
+  readonly suspects: number;
+  readonly drift: number;
+  readonly chunks_differing: number;
+}
+
+export interface SweepRun {
+  readonly elapsedMs: number;
+  readonly table: SweptTable;
+}
+
+/** One table on two servers, native replication between them that is late by a constant time, and Lockstep beside it. */
+export class LiveSweep {
+  private readonly stack: Stack;
+  private readonly link: DelayedLink;
+  private readonly service: Service;
+  private readonly folder: string;
+  private readonly rows: number;
+  private inserted = 0;
+
+  private constructor(stack: Stack, link: DelayedLink, service: Service, folder: string, rows: number) {
+    this.stack = stack;
+    this.link = link;
+    this.service = service;
+    this.folder = folder;
+    this.rows = rows;
+  }
+
+  static async start({ rows, lagMs, settle, chunkRows }: LiveSweepOptions): Promise<LiveSweep> {
+    const stack = await startStack({ kafka: false });
+    const folder = mkdtempSync(join(tmpdir(), 'lockstep-live-sweep-'));
+    chmodSync(folder, 0o755);
+    try {
+      const link = await DelayedLink.open(stack.old.port, lagMs);
+      for (const server of [stack.old, stack.new]) {
+        await server.query(`CREATE TABLE accounts (id bigint PRIMARY KEY, owner text NOT NULL, balance numeric(18,4) NOT NULL, at timestamptz NOT NULL, note text);
+INSERT INTO accounts SELECT i, 'owner ' || i, i * 1.25, timestamptz '2024-01-01 00:00:00+00' + i * interval '1 s', CASE WHEN i % 3 = 0 THEN NULL ELSE md5(i::text) END FROM generate_series(1, ${rows}) i`);
+        await server.query('VACUUM ANALYZE accounts');
+      }
+      await stack.old.query('CREATE PUBLICATION pipeline FOR TABLE accounts');
+      await stack.new.query(`ALTER SYSTEM SET wal_receiver_status_interval = '1s'`);
+      await stack.new.query('SELECT pg_reload_conf()');
+      const database = new URL(stack.old.url()).pathname.slice(1);
+      await stack.old.query(`SELECT pg_create_logical_replication_slot('pipeline', 'pgoutput')`);
+      await stack.new.query(
+        `CREATE SUBSCRIPTION pipeline CONNECTION 'host=127.0.0.1 port=${link.port} dbname=${database} user=postgres' PUBLICATION pipeline WITH (copy_data = false, create_slot = false)`,
+      );
+      const port = await freePort();
+      const configFile = join(folder, 'lockstep.yaml');
+      writeFileSync(
+        configFile,
+        `migration: live-sweep
+databases: { old: { url: "${stack.old.url()}" }, new: { url: "${stack.new.url()}" } }
+events: { postgres: { slot: lockstep, publication: lockstep } }
+data_dir: ${join(folder, 'data')}
+${settle === undefined ? '' : `slo: { settle: ${settle} }`}
+sweep: { every: 24h${chunkRows === undefined ? '' : `, chunk_rows: ${chunkRows}`} }
+http: { port: ${port} }
+tables: [ { old: ${TABLE} } ]
+`,
+      );
+      const service = new Service({ configFile, port, logFile: join(folder, 'lockstep.log') });
+      await service.start();
+      return new LiveSweep(stack, link, service, folder, rows);
+    } catch (error) {
+      await stack.stop();
+      throw error;
+    }
+  }
+
+  /** Writes single rows on old, each in a transaction of its own, until stopped: hot rows, updates, inserts, deletes. */
+  startWrites(perSecond: number): { stop(): Promise<number> } {
+    let stopped = false;
+    let written = 0;
+    const write = async (): Promise<void> => {
+      const client = new pg.Client({ connectionString: this.stack.old.url() });
+      await client.connect();
+      let next = Date.now();
+      for (let serial = 0; !stopped; serial++) {
+        next += (1000 * WRITERS) / perSecond;
+        await delay(Math.max(0, next - Date.now()));
+        const any = 1 + Math.floor(Math.random() * this.rows);
+        const fresh = 2 * this.rows + this.inserted++;
+        if (serial % HOT_SHARE === 0) await client.query('UPDATE accounts SET balance = balance + 1 WHERE id = $1', [1 + Math.floor(Math.random() * HOT_ROWS)]);
+        else if (serial % HOT_SHARE === 1) await client.query(`INSERT INTO accounts VALUES ($1, 'new', 1, now(), NULL)`, [fresh]);
+        else if (serial % HOT_SHARE === 2) await client.query('DELETE FROM accounts WHERE id = $1', [any]);
+        else await client.query('UPDATE accounts SET balance = balance + 0.0001, at = clock_timestamp(), note = $2 WHERE id = $1', [any, `note ${serial}`]);
+        written++;
+      }
+      await client.end();
+    };
+    const all = Promise.all(Array.from({ length: WRITERS }, write));
+    return {
+      stop: async () => {
+        stopped = true;
+        await all;
+        return written;
+      },
+    };
+  }
+
+  /** A sweep from its asking to its end. */
+  async sweep(): Promise<SweepRun> {
+    await this.idle();
+    const startedMs = performance.now();
+    const { id } = await this.service.post<{ id: string }>('/v1/sweeps', {});
+    for (;;) {
+      const { items } = await this.service.get<{ items: { id: string; status: string; tables: SweptTable[] }[] }>('/v1/sweeps');
+      const sweep = items.find((item) => item.id === id);
+      const [table] = sweep?.tables ?? [];
+      if (table !== undefined && sweep?.status === 'done') return { elapsedMs: performance.now() - startedMs, table };
+      if (sweep !== undefined && !['running', 'settling', 'done'].includes(sweep.status)) throw new Error(`the sweep is ${sweep.status}`);
+      await delay(25);
+    }
+  }
+
+  /** Drift ever found. */
+  async drift(): Promise<number> {
+    return (await this.service.get<{ items: unknown[] }>('/v1/drift?limit=500')).items.length;
+  }
+
+  /** Rows that old has now. */
+  async rowsOnOld(): Promise<number> {
+    return Number((await this.stack.old.query<{ count: string }>('SELECT count(*) FROM accounts'))[0]?.count);
+  }
+
+  async stop(): Promise<void> {
+    await this.service.stop();
+    await this.link.close();
+    await this.stack.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** The first sweep after a start runs by itself. */
+  private async idle(): Promise<void> {
+    for (;;) {
+      const { items } = await this.service.get<{ items: { status: string }[] }>('/v1/sweeps');
+      if (items.length > 0 && items.every(({ status }) => status !== 'running' && status !== 'settling')) return;
+      await delay(100);
+    }
+  }
+}
