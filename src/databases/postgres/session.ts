@@ -16,6 +16,8 @@ const IDLE_MS = 30_000;
 /** Statements that may wait for a connection; more means that the callers' own limits are broken. */
 const WAITING_MAX = 1000;
 const APPLICATION_NAME = 'lockstep';
+/** Compiling an expression of many columns takes longer than a chunk's rows do; servers before 11 know no such setting. */
+const WITHOUT_JIT_SQL = "SELECT set_config(name, 'off', false) FROM pg_catalog.pg_settings WHERE name = 'jit'";
 
 export interface SessionOptions {
   readonly side: Side;
@@ -88,6 +90,8 @@ export class Sessions {
       statement_timeout: String(statementTimeoutMs),
       lock_timeout: String(options.lockTimeoutMs ?? LOCK_TIMEOUT_MS),
       idle_in_transaction_session_timeout: String(statementTimeoutMs),
+      // How much is asked at once is our own limit to keep; for a chunk, workers cost more than they save.
+      max_parallel_workers_per_gather: '0',
     };
     this.pool = new pg.Pool({
       connectionString: url,
@@ -99,6 +103,10 @@ export class Sessions {
       // The server cancels after statement_timeout; a server that does not answer at all is given up a little later.
       query_timeout: statementTimeoutMs + (options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS),
       keepAlive: true,
+    });
+    this.pool.on('connect', (client) => {
+      // It will show in the next statement if this connection is of no use.
+      client.query(WITHOUT_JIT_SQL).catch(() => undefined);
     });
     this.pool.on('error', (error) => options.onWarning?.(databaseFailure(error, { side: this.side, table: null }).message, { side: this.side }));
     // Waiting for a free connection must not count as an unreachable database: the pool is never asked for more than it has.

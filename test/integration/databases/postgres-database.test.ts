@@ -2,6 +2,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostgresDatabase } from '../../../src/databases/postgres/database.ts';
 import { rowsSql } from '../../../src/databases/postgres/rows-sql.ts';
+import { Sessions } from '../../../src/databases/postgres/session.ts';
 import { LockstepError } from '../../../src/domain/errors.ts';
 import type { Pair } from '../../../src/domain/pair.ts';
 import { encodeValues, keyId } from '../../../src/domain/row.ts';
@@ -264,6 +265,18 @@ describe('what a database says of itself', () => {
 
   it('estimates rows', async () => {
     expect(await old.estimateRows(await pairOf(old, neu, 'by_int'), FOREVER)).toBe(20_011n);
+  });
+});
+
+describe('sessions', () => {
+  it('start no parallel workers and compile nothing, whatever the server does by default', async () => {
+    const sessions = new Sessions({ side: 'old', url: servers.old.url(), pool: 1 });
+    try {
+      const settings = await sessions.query(`SELECT current_setting('max_parallel_workers_per_gather'), current_setting('jit'), current_setting('default_transaction_read_only')`, [], null);
+      expect(settings).toEqual([['0', 'off', 'on']]);
+    } finally {
+      await sessions.close();
+    }
   });
 });
 
