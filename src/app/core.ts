@@ -29,6 +29,7 @@ import { SweepBrake } from '../verify/sweep-brake.ts';
 import { ChunkSweeper } from '../verify/sweep-chunks.ts';
 import { Sweeps, type SweepsParts } from '../verify/sweeps.ts';
 import { SweepSchedule } from '../verify/sweep-schedule.ts';
+import { TouchedKeys } from '../verify/touched-keys.ts';
 import { Verification } from '../verify/verification.ts';
 import { VersionHistory } from '../verify/version-history.ts';
 import type { PairedDatabases } from './pairs.ts';
@@ -88,6 +89,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
   const pending = new PendingChecks(pairs);
   const book = new DriftBook(pairs, { sampler, metrics, makeId, placeholder: new PlaceholderForms(placeholdersOf(config)), ...(options.onDrift === undefined ? {} : { handOver: options.onDrift }) });
   const proofs = new Proofs(tables);
+  const touched = new TouchedKeys(pairs, (pair) => hasher(JSON.stringify(pair)).toString(16));
   const deadLetters = new DeadLetterQueue();
   const history = new VersionHistory(HISTORY_KEYS);
   const watermarks = new Watermarks({ ordered: pipeline?.ordered ?? false });
@@ -141,6 +143,8 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     }),
     book,
     proofs,
+    pending,
+    touched,
     skew,
     store,
     clock,
@@ -179,6 +183,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
           primarySide: config.primary,
           pending,
           proofs,
+          touched,
           deadLetters,
           sharing: pipeline?.sharing ?? (() => []),
           hurry: () => checkpointer.hurry(),
@@ -206,8 +211,9 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
           partitions: pipeline.partitions,
           clock,
           everyMs: config.sweep.everyMs,
+          incrementalEveryMs: config.sweep.incrementalEveryMs,
         });
-  const checkpointer: Checkpointer = new Checkpointer({ store, stream, source, pending, book, proofs, deadLetters, health, clock });
+  const checkpointer: Checkpointer = new Checkpointer({ store, stream, source, pending, book, proofs, deadLetters, touched, health, clock });
   const late = new LateChanges({ primarySide: config.primary, pending, proofs, history, metrics, clock, hasher });
   const retries =
     options.shelf === null || pipeline === null
@@ -226,6 +232,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     watermarks,
     rechecker,
     sweeps,
+    touched,
     sampler,
     lag,
     skew,
@@ -235,13 +242,13 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     lagWindowMs: config.slo.lagWindowMs,
     countsMessages: pipeline?.ordered === false,
   });
-  restore(await store.restore(), { pairs: paired.pairs, pending, book, proofs, deadLetters, stream, nowMs: clock.nowMs() });
+  restore(await store.restore(), { pairs: paired.pairs, pending, book, proofs, touched, deadLetters, stream, nowMs: clock.nowMs() });
   return { verification, pending, book, sweeps, schedule, rechecker, progress, stream, checkpointer, retries, health };
 }
 
 function restore(
   state: RestoredState,
-  into: { pairs: PairedDatabases['pairs']; pending: PendingChecks; book: DriftBook; proofs: Proofs; deadLetters: DeadLetterQueue; stream: Stream | null; nowMs: number },
+  into: { pairs: PairedDatabases['pairs']; pending: PendingChecks; book: DriftBook; proofs: Proofs; touched: TouchedKeys; deadLetters: DeadLetterQueue; stream: Stream | null; nowMs: number },
 ): void {
   const pairOf = new Map(into.pairs.map((pair) => [pair.id, pair]));
   for (const check of state.checks) {
@@ -253,6 +260,7 @@ function restore(
     if (pair !== undefined && keyValues.length === pair.key.length) into.book.restore(pair, drift, keyValues, into.nowMs);
   }
   for (const table of state.tables) into.proofs.restore(table);
+  for (const touched of state.touched ?? []) into.touched.restore(touched);
   for (const [table, letters] of state.deadLetters.byTable) into.proofs.restoreDeadLetters(table, letters);
   for (const { table, ...end } of state.gapEnds) if (pairOf.has(table)) into.pending.gap(table, end);
   into.deadLetters.saved(state.deadLetters.keptBytes);

@@ -5,7 +5,7 @@ import type { Drift, DriftEvent, RowSample } from '../domain/drift.ts';
 import type { GateReport, Phase } from '../domain/gate.ts';
 import type { Pair, PairColumn } from '../domain/pair.ts';
 import type { RowKey } from '../domain/row.ts';
-import type { PipelineFinding, Summary, Sweep, TableStatus } from '../domain/status.ts';
+import type { PipelineFinding, Summary, Sweep, SweepKind, TableStatus } from '../domain/status.ts';
 import { canonicalFromInput, shownValue } from '../domain/values/classes.ts';
 import type { AuditEntry, DeadLetterSelection, DriftFilter, Page, RetryCounts, RetryOutcome, RequestedKey, RowChecks, ServiceView, SweepStart, TableLag } from '../http/ports.ts';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -181,13 +181,13 @@ export class LiveService implements ServiceView {
     return { ...stored, items: stored.items.map((sweep) => (sweep.id === current.id ? current : sweep)) };
   }
 
-  startSweep(tables: readonly string[] | null): Promise<SweepStart> {
+  startSweep(tables: readonly string[] | null, kind: SweepKind): Promise<SweepStart> {
     const { core, pairs, signal, onSweep } = this.options;
     const unknown = tables?.find((table) => core.verification.pair(table) === null);
     if (unknown !== undefined) return Promise.resolve({ kind: 'unknown_table', table: unknown });
     const running = core.sweeps.current();
     if (running !== null) return Promise.resolve({ kind: 'already_running', sweep: running });
-    const started = core.sweeps.start(tables ?? pairs.map((pair) => pair.id), signal, true);
+    const started = core.sweeps.start(tables ?? pairs.map((pair) => pair.id), signal, true, kind);
     if (started === null) throw new RangeError('a sweep began in between');
     onSweep(started.done);
     return Promise.resolve({ kind: 'started', sweep: started.sweep });

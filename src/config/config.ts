@@ -99,6 +99,8 @@ export interface Config {
   readonly sweep: {
     /** null: only when asked for. */
     readonly everyMs: number | null;
+    /** null: only when asked for. */
+    readonly incrementalEveryMs: number | null;
     readonly chunkRows: number | 'auto';
     readonly concurrency: number;
     /** null: no limit. */

@@ -49,6 +49,7 @@ export function redacted(config: Config): Printed {
     ),
     sweep: {
       every: config.sweep.everyMs === null ? 'never' : formatDuration(config.sweep.everyMs),
+      ...(config.sweep.incrementalEveryMs === null ? {} : { incremental_every: formatDuration(config.sweep.incrementalEveryMs) }),
       chunk_rows: config.sweep.chunkRows,
       concurrency: config.sweep.concurrency,
       max_rows_per_second: config.sweep.maxRowsPerSecond ?? 0,

@@ -68,6 +68,7 @@ class Resolver {
       gate: policies(document, lagBudgetMs, sweepMaxAgeMs),
       sweep: {
         everyMs: every === 'never' ? null : this.#positive(every, DEFAULTS.sweepEvery, ['sweep', 'every']),
+        incrementalEveryMs: document.sweep?.incremental_every === undefined ? null : this.#positive(document.sweep.incremental_every, document.sweep.incremental_every, ['sweep', 'incremental_every']),
         chunkRows: document.sweep?.chunk_rows ?? 'auto',
         concurrency: document.sweep?.concurrency ?? DEFAULTS.sweepConcurrency,
         maxRowsPerSecond: maxRowsPerSecond === 0 ? null : maxRowsPerSecond,

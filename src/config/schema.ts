@@ -257,6 +257,9 @@ const sweep = section(
         description: 'Time from the start of one sweep to the next; `never`: only when asked for.',
       }),
     ),
+    incremental_every: Type.Optional(
+      duration('Time from the end of one sweep to the next incremental one, which compares the rows that changes touched since a clean full one. It proves nothing of other rows, and takes no full sweep’s place.', { [DEFAULT_NOTE]: 'none' }),
+    ),
     chunk_rows: Type.Optional(
       Type.Unsafe<'auto' | number>({
         type: ['integer', 'string'],

@@ -36,6 +36,9 @@ export interface LagFigures {
   readonly breaches: number;
 }
 
+/** `full`: all rows; `incremental`: those that a consumed change touched since the last sweep, which a clean full one must have come before. */
+export type SweepKind = 'full' | 'incremental';
+
 export type SweepStatus = 'running' | 'settling' | 'done' | 'cancelled' | 'failed';
 
 /**
@@ -47,6 +50,9 @@ export type DigestPath = 'fast' | 'portable' | 'client';
 /** One table's part in a sweep. */
 export interface SweepTableProgress {
   readonly table: string;
+  readonly kind: SweepKind;
+  /** Why it is of this kind. */
+  readonly kindReason: string;
   readonly status: SweepStatus;
   readonly strategy: DigestPath;
   readonly strategyReason: string;
@@ -70,6 +76,8 @@ export interface SweepTableProgress {
 
 export interface Sweep {
   readonly id: string;
+  /** As asked for: a table that cannot be swept incrementally is swept in full, and says why. */
+  readonly kind: SweepKind;
   readonly status: SweepStatus;
   readonly startedAtMs: number;
   readonly endedAtMs: number | null;
@@ -87,7 +95,7 @@ export interface TableStatus {
   readonly table: string;
   readonly newTable: string;
   readonly key: readonly string[];
-  /** Exact counts of the last finished sweep, as decimal text; null before the first. */
+  /** Exact counts of the last finished full sweep, as decimal text; null before the first. */
   readonly rows: Readonly<Record<Side, string | null>>;
   /** new − old of rows, net of rows in flight; null before the first sweep. */
   readonly rowCountDelta: string | null;
@@ -105,6 +113,12 @@ export interface TableStatus {
   readonly missingEvidence: string | null;
   readonly lastCleanSweepMs: number | null;
   readonly lastSweepEndedMs: number | null;
+  readonly lastCleanIncrementalMs: number | null;
+  readonly lastIncrementalEndedMs: number | null;
+  /** Keys, or ranges of keys, that the next incremental sweep compares. */
+  readonly touchedKeys: number;
+  /** Why the next sweep must be a full one; null: an incremental one is possible. */
+  readonly needsFullSweep: string | null;
   readonly sweep: SweepTableProgress | null;
   readonly strategy: DigestPath | null;
   readonly schemaFindings: readonly SchemaFinding[];

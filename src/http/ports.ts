@@ -2,7 +2,7 @@ import type { DeadLetter } from '../domain/dead-letter.ts';
 import type { DriftGroup } from '../domain/causes/groups.ts';
 import type { Drift, DriftEvent, DriftKind, DriftStatus, FoundBy } from '../domain/drift.ts';
 import type { GateReport, Phase } from '../domain/gate.ts';
-import type { LagFigures, RowCheckResult, Summary, Sweep, TableStatus } from '../domain/status.ts';
+import type { LagFigures, RowCheckResult, Summary, Sweep, SweepKind, TableStatus } from '../domain/status.ts';
 
 /** A key as a request names it: column → value, numbers as the decimal text they were written in. */
 export type RequestedKey = Readonly<Record<string, string | boolean>>;
@@ -112,7 +112,7 @@ export interface ServiceView {
   /** Lag over the last `windowMs`; null is the configured window. */
   lag(windowMs: number | null): Promise<readonly TableLag[]>;
   listSweeps(cursor: string | null, limit: number): Promise<Page<Sweep>>;
-  startSweep(tables: readonly string[] | null, actor: string): Promise<SweepStart>;
+  startSweep(tables: readonly string[] | null, kind: SweepKind, actor: string): Promise<SweepStart>;
   cancelSweep(id: string, actor: string): Promise<Sweep | null>;
   gate(phase: Phase | null): Promise<GateReport>;
   readiness(): Promise<{ readonly ready: boolean; readonly reasons: readonly string[] }>;

@@ -7,7 +7,7 @@ import type { GateReport, Phase } from '../domain/gate.ts';
 import { PHASES } from '../domain/gate.ts';
 import type { Side } from '../domain/pair.ts';
 import { PAUSE_REASONS } from '../domain/sweep-pause.ts';
-import type { PipelineFinding, RowCheckResult, SweepStatus } from '../domain/status.ts';
+import type { PipelineFinding, RowCheckResult, SweepKind, SweepStatus } from '../domain/status.ts';
 import { DEFAULT_LIMIT, MAX_LIMIT } from './lists.ts';
 
 /** Keys in one POST /v1/checks: one batched read on each side. */
@@ -23,6 +23,7 @@ const MAX_REASON_LENGTH = 1_000;
 const MAX_TABLES = 10_000;
 
 const DRIFT_STATUSES: readonly DriftStatus[] = ['open', 'resolved', 'ignored'];
+const SWEEP_KINDS: readonly SweepKind[] = ['full', 'incremental'];
 const SWEEP_STATUSES: readonly SweepStatus[] = ['running', 'settling', 'done', 'cancelled', 'failed'];
 const CHECK_VERDICTS: readonly RowCheckResult['verdict'][] = ['match', 'mismatch', 'inconclusive', 'hot', 'unverifiable'];
 const ACTIONS: readonly GateReport['action'][] = ['proceed', 'hold', 'rollback'];
@@ -170,6 +171,8 @@ const SideCounts = Closed({ old: Nullable(Count), new: Nullable(Count) });
 export const SweepTableSchema = Closed(
   {
     table: Type.String(),
+    kind: OneOf(SWEEP_KINDS),
+    kind_reason: Type.String({ description: 'What an incremental sweep compares, or why it is a full one instead' }),
     status: OneOf(SWEEP_STATUSES),
     strategy: OneOf(STRATEGIES),
     strategy_reason: Type.String(),
@@ -190,7 +193,7 @@ export const SweepTableSchema = Closed(
 );
 export type SweepTableJson = Static<typeof SweepTableSchema>;
 export const SweepSchema = Closed(
-  { id: Type.String(), status: OneOf(SWEEP_STATUSES), started_at: Time, ended_at: Nullable(Time), tables: Type.Array(RefTo(SweepTableSchema)) },
+  { id: Type.String(), kind: OneOf(SWEEP_KINDS), status: OneOf(SWEEP_STATUSES), started_at: Time, ended_at: Nullable(Time), tables: Type.Array(RefTo(SweepTableSchema)) },
   { $id: 'Sweep' },
 );
 export type SweepJson = Static<typeof SweepSchema>;
@@ -278,6 +281,10 @@ export const TableSchema = Closed(
     missing_evidence: MissingEvidence,
     last_clean_sweep: Nullable(Time),
     last_sweep_ended: Nullable(Time),
+    last_clean_incremental_sweep: Nullable(Time),
+    last_incremental_sweep_ended: Nullable(Time),
+    touched_keys: Count,
+    needs_full_sweep: Nullable(Type.String({ description: 'Why the next sweep must be a full one' })),
     sweep: Nullable(RefTo(SweepTableSchema)),
     strategy: Nullable(OneOf(STRATEGIES)),
     schema_findings: Type.Array(Closed({ severity: OneOf(SEVERITIES), message: Type.String() })),
@@ -337,7 +344,10 @@ export const DeadLetterRetryBodySchema = Closed({
   ),
 });
 export const ReasonBodySchema = Closed({ reason: Type.String({ minLength: 1, maxLength: MAX_REASON_LENGTH }) });
-export const SweepBodySchema = Closed({ tables: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH }), { minItems: 1, maxItems: MAX_TABLES })) });
+export const SweepBodySchema = Closed({
+  tables: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH }), { minItems: 1, maxItems: MAX_TABLES })),
+  kind: Type.Optional(OneOf(SWEEP_KINDS)),
+});
 /** Numbers arrive as their text: see `parseExactJson`. */
 const KeyValue = Type.Unsafe<string | boolean>({ type: ['string', 'number', 'boolean'] });
 export const ChecksBodySchema = Closed({

@@ -65,6 +65,8 @@ export class Metrics implements VerifyMetrics {
   readonly #sweepEta = this.#gauge(METRICS.sweepEta);
   readonly #sweepPaused = this.#gauge(METRICS.sweepPaused);
   readonly #sweepLastClean = this.#gauge(METRICS.sweepLastClean);
+  readonly #sweepLastCleanIncremental = this.#gauge(METRICS.sweepLastCleanIncremental);
+  readonly #touchedKeys = this.#gauge(METRICS.touchedKeys);
   readonly #schemaFindings = this.#gauge(METRICS.schemaFindings);
   readonly #gateVerdict = this.#gauge(METRICS.gateVerdict);
   readonly #deadLettersOpen = this.#gauge(METRICS.deadLettersOpen);
@@ -210,6 +212,8 @@ export class Metrics implements VerifyMetrics {
       if (etaMs !== null) this.#sweepEta.set({ table }, etaMs / 1000);
     }
     if (status.lastCleanSweepMs !== null) this.#sweepLastClean.set({ table }, status.lastCleanSweepMs / 1000);
+    if (status.lastCleanIncrementalMs !== null) this.#sweepLastCleanIncremental.set({ table }, status.lastCleanIncrementalMs / 1000);
+    this.#touchedKeys.set({ table }, status.touchedKeys);
     for (const severity of SCHEMA_SEVERITIES) {
       this.#schemaFindings.set({ table, severity }, status.schemaFindings.filter((finding) => finding.severity === severity).length);
     }

@@ -3,34 +3,9 @@ import type { RowKey } from '../domain/row.ts';
 import { deadLetterId } from '../domain/dead-letter.ts';
 import type { Checkpoint, DriftWrite, RetriedLetter, StoredCheck, StoredDeadLetter, StoredVersion } from '../verify/ports.ts';
 import { FORGET_RECORD } from './dead-letters.ts';
+import { writeTouched } from './touched.ts';
+import { chunks, lastOfEach } from './statement-rows.ts';
 import { encodeHeaders, keyHash, keyToStore, shownText, toJsonb } from './encoding.ts';
-
-/** Rows and characters of one statement: bound the memory of encoding it, here and on the server. */
-const ROWS_PER_STATEMENT = 5_000;
-const CHARS_PER_STATEMENT = 16 * 1024 * 1024;
-
-/** Consecutive rows for one statement each. @param weigh a row's size in characters, where rows can be large */
-function* chunks<T>(rows: readonly T[], weigh: (row: T) => number = () => 0): Generator<readonly T[]> {
-  let start = 0;
-  let weight = 0;
-  for (const [index, row] of rows.entries()) {
-    const added = weigh(row);
-    if (index > start && (index - start >= ROWS_PER_STATEMENT || weight + added > CHARS_PER_STATEMENT)) {
-      yield rows.slice(start, index);
-      start = index;
-      weight = 0;
-    }
-    weight += added;
-  }
-  if (start < rows.length) yield rows.slice(start);
-}
-
-/** The last of the rows that share an identity: one statement may touch a row once. */
-function lastOfEach<T>(rows: readonly T[], identity: (row: T) => string): readonly T[] {
-  const byIdentity = new Map<string, T>();
-  for (const row of rows) byIdentity.set(identity(row), row);
-  return byIdentity.size === rows.length ? rows : [...byIdentity.values()];
-}
 
 function versionToStore(version: StoredVersion): unknown {
   return {
@@ -64,6 +39,7 @@ export async function writeCheckpoint(client: PoolClient, migration: string, che
   }
   await writeRetried(client, migration, checkpoint.retried ?? []);
   await writeTables(client, migration, checkpoint);
+  await writeTouched(client, migration, checkpoint.touched ?? []);
 }
 
 async function writePartitions(client: PoolClient, migration: string, checkpoint: Checkpoint): Promise<void> {
@@ -286,13 +262,14 @@ async function writeTables(client: PoolClient, migration: string, checkpoint: Ch
   for (const chunk of chunks(lastOfEach(checkpoint.tables, (row) => row.table))) {
     await client.query(
       `INSERT INTO lockstep.tables (migration, table_name, proven_since_us, sweep_owed_since_us, verified_through_us,
-         last_clean_sweep_ms, last_sweep_ended_ms, old_rows, new_rows)
+         last_clean_sweep_ms, last_sweep_ended_ms, old_rows, new_rows, last_clean_incremental_ms, last_incremental_ended_ms)
        SELECT $1, t.* FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-         $8::bigint[], $9::bigint[]) AS t
+         $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[]) AS t
        ON CONFLICT (migration, table_name) DO UPDATE SET proven_since_us = EXCLUDED.proven_since_us,
          sweep_owed_since_us = EXCLUDED.sweep_owed_since_us, verified_through_us = EXCLUDED.verified_through_us,
          last_clean_sweep_ms = EXCLUDED.last_clean_sweep_ms, last_sweep_ended_ms = EXCLUDED.last_sweep_ended_ms,
-         old_rows = EXCLUDED.old_rows, new_rows = EXCLUDED.new_rows`,
+         old_rows = EXCLUDED.old_rows, new_rows = EXCLUDED.new_rows,
+         last_clean_incremental_ms = EXCLUDED.last_clean_incremental_ms, last_incremental_ended_ms = EXCLUDED.last_incremental_ended_ms`,
       [
         migration,
         chunk.map((row) => row.table),
@@ -303,6 +280,8 @@ async function writeTables(client: PoolClient, migration: string, checkpoint: Ch
         chunk.map((row) => wholeMs(row.lastSweepEndedMs)),
         chunk.map((row) => row.oldRows?.toString() ?? null),
         chunk.map((row) => row.newRows?.toString() ?? null),
+        chunk.map((row) => wholeMs(row.lastCleanIncrementalMs)),
+        chunk.map((row) => wholeMs(row.lastIncrementalEndedMs)),
       ],
     );
   }

@@ -4,6 +4,7 @@ import type { Drift } from '../domain/drift.ts';
 import type { DeadLetterStates, RestoredState, StoredCheck, StoredGapEnd, StoredPartition, StoredTable, StoredVersion } from '../verify/ports.ts';
 import { DRIFT_COLUMNS, driftFromRow } from './drift.ts';
 import type { DriftRow } from './drift.ts';
+import { readTouched } from './touched.ts';
 import { bigintOrNull, keyFromStore, msOrNull } from './encoding.ts';
 
 interface VersionJson {
@@ -33,6 +34,7 @@ export async function readState(client: PoolClient, migration: string): Promise<
     drift: await readUnresolvedDrift(client, migration),
     deadLetters: await readDeadLetterStates(client, migration),
     gapEnds: await readGapEnds(client, migration),
+    touched: await readTouched(client, migration),
   };
 }
 
@@ -90,11 +92,13 @@ async function readTables(client: PoolClient, migration: string): Promise<readon
     verified_through_us: string | null;
     last_clean_sweep_ms: string | null;
     last_sweep_ended_ms: string | null;
+    last_clean_incremental_ms: string | null;
+    last_incremental_ended_ms: string | null;
     old_rows: string | null;
     new_rows: string | null;
   }>(
     `SELECT table_name, proven_since_us, sweep_owed_since_us, verified_through_us, last_clean_sweep_ms,
-       last_sweep_ended_ms, old_rows, new_rows
+       last_sweep_ended_ms, last_clean_incremental_ms, last_incremental_ended_ms, old_rows, new_rows
      FROM lockstep.tables WHERE migration = $1 ORDER BY table_name`,
     [migration],
   );
@@ -105,6 +109,8 @@ async function readTables(client: PoolClient, migration: string): Promise<readon
     verifiedThroughUs: bigintOrNull(row.verified_through_us),
     lastCleanSweepMs: msOrNull(row.last_clean_sweep_ms),
     lastSweepEndedMs: msOrNull(row.last_sweep_ended_ms),
+    lastCleanIncrementalMs: msOrNull(row.last_clean_incremental_ms),
+    lastIncrementalEndedMs: msOrNull(row.last_incremental_ended_ms),
     oldRows: bigintOrNull(row.old_rows),
     newRows: bigintOrNull(row.new_rows),
   }));

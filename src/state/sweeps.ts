@@ -1,5 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
-import type { SweepStatus } from '../domain/status.ts';
+import type { SweepKind, SweepStatus } from '../domain/status.ts';
 import type { StoredSweep, StoredSweepTable } from '../verify/ports.ts';
 import { page } from './drift.ts';
 import type { Page } from './drift.ts';
@@ -7,6 +7,7 @@ import { decodeCursor, keyFromStore, keyToStore, msOrNull, shownText } from './e
 
 interface SweepRow {
   readonly id: string;
+  readonly kind: SweepKind;
   readonly status: SweepStatus;
   readonly started_ms: string;
   readonly ended_ms: string | null;
@@ -15,6 +16,9 @@ interface SweepRow {
 interface SweepTableRow {
   readonly sweep_id: string;
   readonly table_name: string;
+  readonly kind: SweepKind;
+  readonly kind_reason: string;
+  readonly touched_epoch: string | null;
   readonly status: SweepStatus;
   readonly strategy: StoredSweepTable['strategy'];
   readonly strategy_reason: string;
@@ -35,29 +39,30 @@ interface SweepTableRow {
 /** Writes a sweep and its tables within the transaction that `client` has open. */
 export async function writeSweep(client: PoolClient, migration: string, sweep: StoredSweep): Promise<void> {
   await client.query(
-    `INSERT INTO lockstep.sweeps (migration, id, status, started_ms, ended_ms) VALUES ($1, $2, $3, $4, $5)
+    `INSERT INTO lockstep.sweeps (migration, id, status, started_ms, ended_ms, kind) VALUES ($1, $2, $3, $4, $5, $6)
      ON CONFLICT (migration, id) DO UPDATE SET status = EXCLUDED.status, ended_ms = EXCLUDED.ended_ms`,
-    [migration, sweep.id, sweep.status, Math.round(sweep.startedAtMs), sweep.endedAtMs === null ? null : Math.round(sweep.endedAtMs)],
+    [migration, sweep.id, sweep.status, Math.round(sweep.startedAtMs), sweep.endedAtMs === null ? null : Math.round(sweep.endedAtMs), sweep.kind],
   );
   const { tables } = sweep;
   if (tables.length === 0) return;
   await client.query(
     `INSERT INTO lockstep.sweep_tables (migration, sweep_id, table_name, ordinal, status, strategy, strategy_reason,
        progress_ratio, chunks_done, chunks_differing, old_rows, new_rows, suspects, drift, started_ms, ended_ms, error,
-       started_at_us, resume_from)
+       started_at_us, resume_from, kind, kind_reason, touched_epoch)
      SELECT $1, $2, table_name, ordinal, status, strategy, strategy_reason, progress_ratio, chunks_done, chunks_differing,
-       old_rows, new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from::text[]
+       old_rows, new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from::text[], kind, kind_reason, touched_epoch
      FROM unnest($3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::float8[], $9::bigint[], $10::bigint[],
        $11::numeric[], $12::numeric[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[],
-       $18::bigint[], $19::text[])
+       $18::bigint[], $19::text[], $20::text[], $21::text[], $22::bigint[])
        AS t (table_name, ordinal, status, strategy, strategy_reason, progress_ratio, chunks_done, chunks_differing,
-         old_rows, new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from)
+         old_rows, new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from, kind, kind_reason, touched_epoch)
      ON CONFLICT (migration, sweep_id, table_name) DO UPDATE SET ordinal = EXCLUDED.ordinal, status = EXCLUDED.status,
        strategy = EXCLUDED.strategy, strategy_reason = EXCLUDED.strategy_reason, progress_ratio = EXCLUDED.progress_ratio,
        chunks_done = EXCLUDED.chunks_done, chunks_differing = EXCLUDED.chunks_differing, old_rows = EXCLUDED.old_rows,
        new_rows = EXCLUDED.new_rows, suspects = EXCLUDED.suspects, drift = EXCLUDED.drift,
        started_ms = EXCLUDED.started_ms, ended_ms = EXCLUDED.ended_ms, error = EXCLUDED.error,
-       started_at_us = EXCLUDED.started_at_us, resume_from = EXCLUDED.resume_from`,
+       started_at_us = EXCLUDED.started_at_us, resume_from = EXCLUDED.resume_from,
+       kind = EXCLUDED.kind, kind_reason = EXCLUDED.kind_reason, touched_epoch = EXCLUDED.touched_epoch`,
     [
       migration,
       sweep.id,
@@ -78,6 +83,9 @@ export async function writeSweep(client: PoolClient, migration: string, sweep: S
       tables.map((table) => (table.error === null ? null : shownText(table.error))),
       tables.map((table) => table.startedAtUs.toString()),
       tables.map((table) => (table.resumeFrom === null ? null : keyToStore(table.resumeFrom))),
+      tables.map((table) => table.kind),
+      tables.map((table) => shownText(table.kindReason)),
+      tables.map((table) => table.touchedEpoch),
     ],
   );
 }
@@ -85,6 +93,8 @@ export async function writeSweep(client: PoolClient, migration: string, sweep: S
 function sweepTableFromRow(row: SweepTableRow): StoredSweepTable {
   return {
     table: row.table_name,
+    kind: row.kind,
+    kindReason: row.kind_reason,
     status: row.status,
     strategy: row.strategy,
     strategyReason: row.strategy_reason,
@@ -102,6 +112,7 @@ function sweepTableFromRow(row: SweepTableRow): StoredSweepTable {
     error: row.error,
     startedAtUs: BigInt(row.started_at_us),
     resumeFrom: row.resume_from === null ? null : keyFromStore(row.resume_from),
+    touchedEpoch: row.touched_epoch === null ? null : Number(row.touched_epoch),
   };
 }
 
@@ -109,7 +120,7 @@ async function withTables(pool: Pool, migration: string, sweeps: readonly SweepR
   if (sweeps.length === 0) return [];
   const { rows } = await pool.query<SweepTableRow>(
     `SELECT sweep_id, table_name, status, strategy, strategy_reason, progress_ratio, chunks_done, chunks_differing, old_rows,
-       new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from
+       new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from, kind, kind_reason, touched_epoch
      FROM lockstep.sweep_tables WHERE migration = $1 AND sweep_id = ANY ($2::text[]) ORDER BY sweep_id, ordinal`,
     [migration, sweeps.map((sweep) => sweep.id)],
   );
@@ -117,6 +128,7 @@ async function withTables(pool: Pool, migration: string, sweeps: readonly SweepR
   for (const row of rows) bySweep.get(row.sweep_id)?.push(sweepTableFromRow(row));
   return sweeps.map((sweep) => ({
     id: sweep.id,
+    kind: sweep.kind,
     status: sweep.status,
     startedAtMs: Number(sweep.started_ms),
     endedAtMs: msOrNull(sweep.ended_ms),
@@ -127,7 +139,7 @@ async function withTables(pool: Pool, migration: string, sweeps: readonly SweepR
 /** The newest sweep that is running or settling; null when there is none. */
 export async function readUnfinishedSweep(pool: Pool, migration: string): Promise<StoredSweep | null> {
   const { rows } = await pool.query<SweepRow>(
-    `SELECT id, status, started_ms, ended_ms FROM lockstep.sweeps
+    `SELECT id, kind, status, started_ms, ended_ms FROM lockstep.sweeps
      WHERE migration = $1 AND status IN ('running', 'settling') ORDER BY started_ms DESC, id DESC LIMIT 1`,
     [migration],
   );
@@ -138,7 +150,7 @@ export async function readUnfinishedSweep(pool: Pool, migration: string): Promis
 export async function listSweeps(pool: Pool, migration: string, cursor: string | null, limit: number): Promise<Page<StoredSweep>> {
   const [startedMs, id] = cursor === null ? [null, null] : decodeCursor(cursor, ['integer', 'text']);
   const { rows } = await pool.query<SweepRow>(
-    `SELECT id, status, started_ms, ended_ms FROM lockstep.sweeps
+    `SELECT id, kind, status, started_ms, ended_ms FROM lockstep.sweeps
      WHERE migration = $1 AND ($2::bigint IS NULL OR (started_ms, id) < ($2, $3::text))
      ORDER BY started_ms DESC, id DESC LIMIT $4`,
     [migration, startedMs, id, limit + 1],

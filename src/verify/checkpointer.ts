@@ -7,6 +7,7 @@ import type { PendingChecks } from './pending-checks.ts';
 import type { ChangeSource, Clock, DeadLetterState, VerifyStore } from './ports.ts';
 import type { Proofs } from './proofs.ts';
 import type { Stream } from './stream.ts';
+import type { TouchedKeys } from './touched-keys.ts';
 import { partitionId } from '../domain/change.ts';
 import type { DeadLetterPlace } from '../domain/dead-letter.ts';
 
@@ -31,6 +32,7 @@ export interface CheckpointerParts {
   readonly book: DriftBook;
   readonly proofs: Proofs;
   readonly deadLetters: DeadLetterQueue;
+  readonly touched: TouchedKeys;
   readonly health: Health;
   readonly clock: Clock;
 }
@@ -120,6 +122,7 @@ export class Checkpointer {
     const checks = pending.drainChanges();
     const drift = book.drainChanges();
     const tables = proofs.drainChanges();
+    const touched = this.parts.touched.drainChanges();
     const letters = this.retries?.drainChanges() ?? { retried: [], done: () => undefined, undo: () => undefined };
     const waiting = this.waiting;
     this.waiting = [];
@@ -133,10 +136,11 @@ export class Checkpointer {
         discharged: tables.discharged,
         covered: tables.covered,
         retried: letters.retried,
+        touched: touched.touched,
         tables: tables.tables,
       });
     } catch (error) {
-      for (const undone of [offsets, checks, drift, tables, letters]) undone.undo();
+      for (const undone of [offsets, checks, drift, tables, touched, letters]) undone.undo();
       this.waiting = [...waiting, ...this.waiting];
       throw error;
     }

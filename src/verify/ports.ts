@@ -4,7 +4,7 @@ import type { Drift, DriftEvent, DriftKind, FoundBy } from '../domain/drift.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { KeyId, Row, RowKey } from '../domain/row.ts';
 import type { Pressure } from '../domain/sweep-pause.ts';
-import type { DigestPath, SweepTableProgress, SweepStatus } from '../domain/status.ts';
+import type { DigestPath, SweepKind, SweepTableProgress, SweepStatus } from '../domain/status.ts';
 
 /** A row as one read found it. */
 export interface RowRead {
@@ -97,6 +97,10 @@ export interface Database {
   bucketDigests(pair: Pair, range: KeyRange, buckets: number, path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<number, Digest>>;
   /** The key that stands `rows` rows after `range.from` within the range, and none if it has no more than that. */
   keyAfter(pair: Pair, range: KeyRange, rows: number, signal: AbortSignal): Promise<RowKey | null>;
+  /** Row digests of these keys' rows by `keyId`, some thousands at most; a key that is absent has no row. */
+  keyDigests(pair: Pair, keys: readonly RowKey[], path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<KeyId, string>>;
+  /** What changes when the table is altered, truncated or rewritten. */
+  shape(pair: Pair, signal: AbortSignal): Promise<string>;
   /** Keys and row digests of a range, in key order, at most `limit`; of some of its buckets alone where they are given. */
   rowDigests(pair: Pair, range: KeyRange, limit: number, path: DigestPath, signal: AbortSignal, only?: BucketChoice): Promise<readonly RowDigest[]>;
 }
@@ -179,8 +183,33 @@ export interface StoredTable {
   readonly verifiedThroughUs: bigint | null;
   readonly lastCleanSweepMs: number | null;
   readonly lastSweepEndedMs: number | null;
+  readonly lastCleanIncrementalMs: number | null;
+  readonly lastIncrementalEndedMs: number | null;
   readonly oldRows: bigint | null;
   readonly newRows: bigint | null;
+}
+
+/** A touched key, or block of keys, and when it was last touched: sweeps begin epochs. */
+export interface StoredTouchedKey {
+  readonly key: RowKey;
+  readonly epoch: number;
+}
+
+/** What is known of a table's touched keys; in a checkpoint, `keys` are those that are new or touched again. */
+export interface StoredTouched {
+  readonly table: string;
+  readonly epoch: number;
+  readonly needsFull: string | null;
+  readonly lostEpoch: number;
+  readonly tracking: boolean;
+  readonly shift: number | null;
+  readonly comparison: string;
+  readonly shape: string | null;
+  readonly keys: readonly StoredTouchedKey[];
+  /** `keys` replaces all that is stored. */
+  readonly rewritten?: boolean;
+  /** What is stored from before this epoch is dropped; null: nothing. */
+  readonly prunedBelow?: number | null;
 }
 
 export interface StoredDeadLetter {
@@ -293,6 +322,7 @@ export interface Checkpoint {
   readonly discharged?: readonly DischargedLetters[];
   readonly covered?: readonly CoveredGaps[];
   readonly retried?: readonly RetriedLetter[];
+  readonly touched?: readonly StoredTouched[];
   readonly tables: readonly StoredTable[];
 }
 
@@ -306,6 +336,7 @@ export interface RestoredState {
   readonly deadLetters: DeadLetterStates;
   /** The last dead letter of each table and partition, discharged or not. */
   readonly gapEnds: readonly StoredGapEnd[];
+  readonly touched?: readonly StoredTouched[];
 }
 
 export interface StoredGapEnd {
@@ -320,10 +351,13 @@ export interface StoredSweepTable extends SweepTableProgress {
   readonly startedAtUs: bigint;
   /** Go on from this key; null at the beginning. */
   readonly resumeFrom: RowKey | null;
+  /** The epoch of touched keys that began with it; null: none. */
+  readonly touchedEpoch: number | null;
 }
 
 export interface StoredSweep {
   readonly id: string;
+  readonly kind: SweepKind;
   readonly status: SweepStatus;
   readonly startedAtMs: number;
   readonly endedAtMs: number | null;

@@ -11,6 +11,8 @@ export interface TableProof {
   heldBy: string | null;
   lastCleanSweepMs: number | null;
   lastSweepEndedMs: number | null;
+  lastCleanIncrementalMs: number | null;
+  lastIncrementalEndedMs: number | null;
   oldRows: bigint | null;
   newRows: bigint | null;
   /** Not discharged yet. */
@@ -67,6 +69,8 @@ export class Proofs {
         heldBy: 'no sweep has finished yet',
         lastCleanSweepMs: null,
         lastSweepEndedMs: null,
+        lastCleanIncrementalMs: null,
+        lastIncrementalEndedMs: null,
         oldRows: null,
         newRows: null,
         deadLetters: 0,
@@ -170,6 +174,20 @@ export class Proofs {
     this.dirty.add(table);
   }
 
+  /** A sweep of the touched rows is over and all it found is settled: it says nothing of the others, and what stands on full sweeps stays. */
+  incrementalEnded(table: string, endedAtMs: number, clean: boolean): void {
+    const proof = this.get(table);
+    proof.lastIncrementalEndedMs = endedAtMs;
+    if (clean) proof.lastCleanIncrementalMs = endedAtMs;
+    this.dirty.add(table);
+  }
+
+  /** Whether the last full sweep's findings are none, or have all been proven gone. */
+  lastFullWasClean(table: string): boolean {
+    const { lastSweepEndedMs, lastCleanSweepMs } = this.get(table);
+    return lastSweepEndedMs !== null && lastSweepEndedMs === lastCleanSweepMs;
+  }
+
   /** All drift of the table is gone: each row that the last sweep found has been proven equal since. */
   driftGone(table: string): void {
     const proof = this.get(table);
@@ -209,8 +227,8 @@ export class Proofs {
     this.discharged = [];
     this.covered = [];
     const tables = [...dirty].map((table): StoredTable => {
-      const { provenSinceUs, sweepOwedSinceUs, verifiedThroughUs, lastCleanSweepMs, lastSweepEndedMs, oldRows, newRows } = this.get(table);
-      return { table, provenSinceUs, sweepOwedSinceUs, verifiedThroughUs, lastCleanSweepMs, lastSweepEndedMs, oldRows, newRows };
+      const { provenSinceUs, sweepOwedSinceUs, verifiedThroughUs, lastCleanSweepMs, lastSweepEndedMs, lastCleanIncrementalMs, lastIncrementalEndedMs, oldRows, newRows } = this.get(table);
+      return { table, provenSinceUs, sweepOwedSinceUs, verifiedThroughUs, lastCleanSweepMs, lastSweepEndedMs, lastCleanIncrementalMs, lastIncrementalEndedMs, oldRows, newRows };
     });
     return {
       tables,

@@ -10,6 +10,7 @@ import type { PendingChecks } from './pending-checks.ts';
 import type { DeadLetterQueue } from './dead-letter-queue.ts';
 import type { Clock, SourceListener, StoredDeadLetter, StoredPartition, VerifyMetrics } from './ports.ts';
 import type { Proofs } from './proofs.ts';
+import type { TouchedKeys } from './touched-keys.ts';
 import type { VersionHistory } from './version-history.ts';
 
 /** While the queue of checks is full, its size is looked at this often. */
@@ -20,6 +21,7 @@ export interface StreamParts {
   readonly primarySide: Side;
   readonly pending: PendingChecks;
   readonly proofs: Proofs;
+  readonly touched: TouchedKeys;
   readonly deadLetters: DeadLetterQueue;
   /** Pairs that a record of this topic, which nobody can decode, may have been about. */
   readonly sharing: (topic: string) => readonly Pair[];
@@ -76,12 +78,15 @@ export class Stream implements SourceListener {
   }
 
   onGap(partition: StreamPartition, _expectedOffset: string, lowOffset: string): void {
-    const { pairs, proofs, primarySide, watermarks } = this.parts;
+    const { pairs, proofs, touched, primarySide, watermarks } = this.parts;
     watermarks.restartAt(partition, BigInt(lowOffset));
     this.resume.set(partitionId(partition), lowOffset);
+    const isOnlyStream = partition.topic.startsWith('postgres:');
     for (const pair of pairs) {
       const topic = pair.topic[primarySide];
-      if (topic === undefined || topic === partition.topic || partition.topic.startsWith('postgres:')) proofs.oweSweep(pair.id, this.primaryNowUs());
+      const isPrimarys = topic === undefined || topic === partition.topic || isOnlyStream;
+      if (isPrimarys) proofs.oweSweep(pair.id, this.primaryNowUs());
+      if (isPrimarys || Object.values(pair.topic).includes(partition.topic)) touched.lose(pair.id, 'records of the stream are missing');
     }
   }
 
@@ -146,6 +151,7 @@ export class Stream implements SourceListener {
     const { metrics, primarySide } = this.parts;
     this.consumed++;
     metrics.changeEvent(change.pair.id, change.side, change.op);
+    this.parts.touched.touch(change.pair, change.key);
     if (change.side !== primarySide) this.onReplicaRow(change);
     else if (change.op === 'snapshot') this.onSnapshotRow(partition, change);
     else if (change.commitTime === 'upper_bound') this.onTimelessRow(partition, change);
@@ -199,7 +205,9 @@ export class Stream implements SourceListener {
     const repeated = progress.snapshotSinceUs === null && progress.watermarkUs !== null;
     watermarks.consumedSnapshot(partition, change.snapshot === 'initial_last');
     // A snapshot after streaming means that the connector began anew: changes in between may have made no event.
-    if (repeated && change.snapshot === 'initial') proofs.oweSweep(change.pair.id, this.primaryNowUs());
+    if (!repeated || change.snapshot !== 'initial') return;
+    proofs.oweSweep(change.pair.id, this.primaryNowUs());
+    this.parts.touched.lose(change.pair.id, 'the connector began anew with a snapshot');
   }
 
   /** A write on the replica that is not the newest known version of its row is looked into. */
@@ -216,6 +224,7 @@ export class Stream implements SourceListener {
   private onTruncate(partition: StreamPartition, change: TableTruncated): void {
     const { pending, proofs, metrics, primarySide, watermarks, clock } = this.parts;
     metrics.changeEvent(change.pair.id, change.side, 'truncate');
+    this.parts.touched.lose(change.pair.id, `the table was truncated on ${change.side}`);
     if (change.side !== primarySide) return;
     proofs.oweSweep(change.pair.id, change.committedAtUs);
     const version: Version = {
@@ -239,6 +248,7 @@ export class Stream implements SourceListener {
     for (const one of new Set([pair, ...sharing(position.topic)])) {
       pending.gap(one.id, { position, atUs });
       history.gap(one.id);
+      this.parts.touched.lose(one.id, 'a record could not be decoded, and which row it was about is unknown');
       // Which of them it was about nobody knows; the letter stands for one, a sweep for the others.
       if (one.id !== pair.id) proofs.oweSweep(one.id, atUs);
     }

@@ -9,6 +9,8 @@ import { bucketsFor, digestBoth, locate, locateByBucket, persistent, timed, type
 import type { SweepBrake } from './sweep-brake.ts';
 import { planChunks, walk } from './sweep-plan.ts';
 import type { Chunk, TableSweep } from './table-sweep.ts';
+import { compareKeys, touchedParts, type TouchedPart } from './touched-compare.ts';
+import type { TouchedScope } from './touched-keys.ts';
 
 /** A chunk that a database cannot digest in time is parted into so many, down to parts of so many rows. */
 const TIMEOUT_SPLIT = 8;
@@ -44,8 +46,9 @@ export class ChunkSweeper {
   /**
    * Compares all chunks from `table.resumeFrom` on, some at once. Suspects may wait for their recheck when this returns.
    * @param compared called after each chunk, and when a pause begins or ends
+   * @param touched all that is compared; absent: the whole table
    */
-  async compare(table: TableSweep, signal: AbortSignal, compared: () => Promise<void>): Promise<void> {
+  async compare(table: TableSweep, signal: AbortSignal, compared: () => Promise<void>, touched?: TouchedScope): Promise<void> {
     const { clock, concurrency, chunkRows, sides } = this.parts;
     const { pair } = table;
     const ask: typeof this.ask = async (question, askSignal) => {
@@ -62,10 +65,15 @@ export class ChunkSweeper {
     const comparison: Comparison = { sides: asked, pair, path: table.strategy.path, signal: chunkSignal };
     const startedMs = table.workedMs(clock.nowMs());
     try {
-      for await (const range of planChunks({ side: asked.old, pair, from: table.resumeFrom, chunkRows: () => size.rows, estimatedRows: table.estimatedRows, signal: chunkSignal })) {
+      const parts =
+        touched === undefined
+          ? wholeTable(planChunks({ side: asked.old, pair, from: table.resumeFrom, chunkRows: () => size.rows, estimatedRows: table.estimatedRows, signal: chunkSignal }))
+          : touchedParts(touched, asked.old, pair, () => size.rows, chunkSignal);
+      for await (const part of parts) {
         await this.throttle(table, startedMs, chunkSignal);
-        const chunk = table.begin(range);
-        const comparing = limit(() => this.compareChunk(table, chunk, comparison, size))
+        // A sweep of touched keys begins anew after a stop: nothing of it is kept chunk by chunk.
+        const chunk = table.begin(touched === undefined && part.kind === 'range' ? part.range : { from: null, to: null });
+        const comparing = limit(() => this.compareChunk(table, chunk, part, comparison, size))
           .then(compared)
           .finally(() => running.delete(comparing));
         comparing.catch((error: unknown) => failure.abort(error));
@@ -103,11 +111,11 @@ export class ChunkSweeper {
     });
   }
 
-  private async compareChunk(table: TableSweep, chunk: Chunk, comparison: Comparison, size: ChunkSize): Promise<void> {
+  private async compareChunk(table: TableSweep, chunk: Chunk, part: TouchedPart, comparison: Comparison, size: ChunkSize): Promise<void> {
     const { metrics, clock } = this.parts;
     const { pair, signal } = comparison;
     let suspects = 0;
-    for await (const found of this.findings(table, chunk.range, comparison, size)) {
+    for await (const found of this.findings(table, part, comparison, size)) {
       table.count(chunk, { oldRows: found.equalRows, newRows: found.equalRows });
       metrics.sweepRows(pair.id, 'old', found.rows[0]);
       metrics.sweepRows(pair.id, 'new', found.rows[1]);
@@ -121,7 +129,12 @@ export class ChunkSweeper {
   }
 
   /** Where most chunks differ of late, the next is parted into buckets at once: its whole digest would only say that it differs too. */
-  private async *findings(table: TableSweep, range: KeyRange, comparison: Comparison, size: ChunkSize): AsyncGenerator<ChunkFindings> {
+  private async *findings(table: TableSweep, part: TouchedPart, comparison: Comparison, size: ChunkSize): AsyncGenerator<ChunkFindings> {
+    if (part.kind === 'keys') {
+      yield* compareKeys(comparison, part.keys);
+      return;
+    }
+    const { range } = part;
     if (table.mostlyDiffers) yield* locateByBucket(comparison, range, bucketsFor(BigInt(size.rows)));
     else yield* this.digested(comparison, range, size.rows, size);
   }
@@ -179,4 +192,8 @@ export class ChunkSweeper {
 
 function isTimeout(error: unknown): boolean {
   return error instanceof LockstepError && error.code === 'statement_timeout';
+}
+
+async function* wholeTable(ranges: AsyncIterable<KeyRange>): AsyncGenerator<TouchedPart> {
+  for await (const range of ranges) yield { kind: 'range', range };
 }

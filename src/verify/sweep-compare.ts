@@ -27,7 +27,7 @@ export interface ChunkFindings {
 }
 
 /** What comparing asks of a database. */
-export type Digester = Pick<Database, 'digest' | 'bucketDigests' | 'keyAfter' | 'rowDigests' | 'splitKeys'>;
+export type Digester = Pick<Database, 'digest' | 'bucketDigests' | 'keyAfter' | 'keyDigests' | 'rowDigests' | 'splitKeys'>;
 
 /** The two sides of a comparison. */
 export interface Sides {
@@ -50,6 +50,7 @@ export function persistent(database: Digester, ask: <Answer>(question: () => Pro
     digest: (pair, range, path, signal) => ask(() => database.digest(pair, range, path, signal), signal),
     bucketDigests: (pair, range, buckets, path, signal) => ask(() => database.bucketDigests(pair, range, buckets, path, signal), signal),
     keyAfter: (pair, range, rows, signal) => ask(() => database.keyAfter(pair, range, rows, signal), signal),
+    keyDigests: (pair, keys, path, signal) => ask(() => database.keyDigests(pair, keys, path, signal), signal),
     rowDigests: (pair, range, limit, path, signal, only) => ask(() => database.rowDigests(pair, range, limit, path, signal, only), signal),
   };
 }

@@ -2,6 +2,7 @@ import { LockstepError } from '../domain/errors.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { Watermarks } from '../domain/watermarks.ts';
 import { partitionId } from '../domain/change.ts';
+import type { SweepKind } from '../domain/status.ts';
 import type { Clock, PartitionsOf } from './ports.ts';
 import type { Proofs } from './proofs.ts';
 import type { Sweeps } from './sweeps.ts';
@@ -21,12 +22,15 @@ export interface SweepScheduleParts {
   readonly clock: Clock;
   /** null: only the sweeps that verified-through needs, and those asked for. */
   readonly everyMs: number | null;
+  /** null: incremental sweeps only when asked for. */
+  readonly incrementalEveryMs: number | null;
 }
 
 /** Begins the sweeps that nobody asks for: the first, those owed, and the regular ones. */
 export class SweepSchedule {
   private readonly parts: SweepScheduleParts;
   private readonly triedAtMs = new Map<string, number>();
+  private readonly incrementalAtMs = new Map<string, number>();
 
   constructor(parts: SweepScheduleParts) {
     this.parts = parts;
@@ -36,12 +40,15 @@ export class SweepSchedule {
     const { sweeps, clock } = this.parts;
     await this.resume(signal);
     while (!signal.aborted) {
-      const due = this.due();
+      const full = this.due();
+      const kind: SweepKind = full.length > 0 ? 'full' : 'incremental';
+      const due = full.length > 0 ? full : this.dueIncremental();
       if (due.length > 0) {
         const nowMs = clock.nowMs();
-        const begun = sweeps.start(due, signal);
+        const begun = sweeps.start(due, signal, false, kind);
         if (begun !== null) {
-          for (const table of due) this.triedAtMs.set(table, nowMs);
+          const tried = kind === 'full' ? this.triedAtMs : this.incrementalAtMs;
+          for (const table of due) tried.set(table, nowMs);
           await begun.done;
         }
       }
@@ -73,6 +80,20 @@ export class SweepSchedule {
         if (owed && (tried === undefined || nowMs - tried >= RETRY_MS)) return this.ready(pair);
         const regular = everyMs !== null && nowMs - Math.max(proof.lastSweepEndedMs ?? 0, tried ?? 0) >= everyMs;
         return regular && this.ready(pair);
+      })
+      .map((pair) => pair.id);
+  }
+
+  /** Tables whose touched rows are due; one that needs a full sweep waits for that. */
+  private dueIncremental(): string[] {
+    const { pairs, proofs, clock, incrementalEveryMs, sweeps } = this.parts;
+    if (incrementalEveryMs === null) return [];
+    const nowMs = clock.nowMs();
+    return pairs
+      .filter((pair) => {
+        const { lastSweepEndedMs, lastIncrementalEndedMs } = proofs.get(pair.id);
+        const lastMs = Math.max(lastSweepEndedMs ?? 0, lastIncrementalEndedMs ?? 0, this.incrementalAtMs.get(pair.id) ?? 0);
+        return nowMs - lastMs >= incrementalEveryMs && sweeps.needsFull(pair) === null && this.ready(pair);
       })
       .map((pair) => pair.id);
   }

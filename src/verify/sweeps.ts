@@ -1,13 +1,16 @@
 import { LockstepError, rootMessage } from '../domain/errors.ts';
-import type { Pair, Side } from '../domain/pair.ts';
+import { otherSide, type Pair, type Side } from '../domain/pair.ts';
+import { keyId, type RowKey } from '../domain/row.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
-import type { Sweep, SweepStatus, SweepTableProgress } from '../domain/status.ts';
+import type { Sweep, SweepKind, SweepStatus, SweepTableProgress } from '../domain/status.ts';
 import type { DriftBook } from './drift-book.ts';
 import type { Clock, Database, VerifyStore } from './ports.ts';
 import type { Proofs } from './proofs.ts';
 import type { ChunkSweeper } from './sweep-chunks.ts';
 import { chooseStrategy, type AskedStrategy } from './sweep-strategy.ts';
+import type { PendingChecks } from './pending-checks.ts';
 import { TableSweep } from './table-sweep.ts';
+import type { TouchedKeys, TouchedScope } from './touched-keys.ts';
 
 /** How often a sweep whose chunks are all compared looks whether its suspects are settled. */
 const SETTLE_WAIT_MS = 50;
@@ -23,6 +26,8 @@ export interface SweepsParts {
   readonly chunks: ChunkSweeper;
   readonly book: DriftBook;
   readonly proofs: Proofs;
+  readonly pending: PendingChecks;
+  readonly touched: TouchedKeys;
   readonly skew: Readonly<Record<Side, ClockSkew>>;
   readonly store: Pick<VerifyStore, 'saveSweep' | 'unfinishedSweep'>;
   readonly clock: Clock;
@@ -34,6 +39,7 @@ export interface SweepsParts {
 
 interface RunningSweep {
   readonly id: string;
+  readonly kind: SweepKind;
   readonly startedAtMs: number;
   endedAtMs: number | null;
   status: SweepStatus;
@@ -69,18 +75,20 @@ export class Sweeps {
 
   /**
    * Begins a sweep of these tables; null when one is under way. The sweep goes on after this returns.
+   * @param kind incremental: a table where that is not possible is swept in full
    * @param asked whether somebody asked for it: such a sweep discharges dead letters
    */
-  start(tables: readonly string[], signal: AbortSignal, asked = false): { sweep: Sweep; done: Promise<Sweep> } | null {
+  start(tables: readonly string[], signal: AbortSignal, asked = false, kind: SweepKind = 'full'): { sweep: Sweep; done: Promise<Sweep> } | null {
     if (this.running !== null) return null;
     const nowMs = this.parts.clock.nowMs();
     const sweep: RunningSweep = {
       id: this.parts.makeId(),
+      kind,
       startedAtMs: nowMs,
       endedAtMs: null,
       status: 'running',
       asked,
-      tables: this.parts.pairs.filter((pair) => tables.includes(pair.id)).map((pair) => new TableSweep(pair, nowMs)),
+      tables: this.parts.pairs.filter((pair) => tables.includes(pair.id)).map((pair) => new TableSweep(pair, nowMs, kind)),
       cancel: new AbortController(),
     };
     return { sweep: describe(sweep, nowMs), done: this.run(sweep, signal) };
@@ -95,7 +103,7 @@ export class Sweeps {
       return pair === undefined ? [] : [TableSweep.restore(pair, table)];
     });
     return this.run(
-      { id: stored.id, startedAtMs: stored.startedAtMs, endedAtMs: null, status: 'running', asked: false, tables, cancel: new AbortController() },
+      { id: stored.id, kind: stored.kind, startedAtMs: stored.startedAtMs, endedAtMs: null, status: 'running', asked: false, tables, cancel: new AbortController() },
       signal,
     );
   }
@@ -117,6 +125,8 @@ export class Sweeps {
         try {
           await this.runTable(sweep, table, signal);
         } catch (error) {
+          if (stop.aborted) break;
+          this.parts.touched.abandoned(table.pair.id);
           if (signal.aborted) break;
           table.status = 'failed';
           table.error = error instanceof LockstepError ? error.message : rootMessage(error);
@@ -144,7 +154,8 @@ export class Sweeps {
     const { clock, proofs, book, skew, primarySide, sides, chunks } = this.parts;
     table.estimatedRows = await sides[primarySide].estimateRows(table.pair, signal);
     table.strategy = await chunks.ask(() => chooseStrategy(this.parts.strategy, sides.old, sides.new, signal), signal);
-    if (table.startedAtUs === 0n) {
+    const touched = await this.begin(table, signal);
+    if (table.startedAtUs === 0n || touched !== null) {
       table.startedAtMs = clock.nowMs();
       table.startedAtUs = clock.nowUs() + (skew[primarySide].best()?.offsetUs ?? 0n);
     }
@@ -152,7 +163,7 @@ export class Sweeps {
     await chunks.compare(table, signal, async () => {
       this.report(table);
       await this.save(sweep, false);
-    });
+    }, touched ?? undefined);
     table.status = 'settling';
     await this.save(sweep, true);
     while (table.waiting > 0 && !signal.aborted) {
@@ -162,7 +173,8 @@ export class Sweeps {
     signal.throwIfAborted();
     table.status = 'done';
     table.endedAtMs = clock.nowMs();
-    proofs.sweepEnded(table.pair.id, {
+    this.parts.touched.ended(table.pair.id, table.kind, table.touchedEpoch);
+    if (touched === null) proofs.sweepEnded(table.pair.id, {
       startedAtUs: table.startedAtUs,
       endedAtMs: table.endedAtMs,
       clean: book.openCount(table.pair.id) === 0,
@@ -170,7 +182,57 @@ export class Sweeps {
       oldRows: table.tally.oldRows,
       newRows: table.tally.newRows,
     });
+    else proofs.incrementalEnded(table.pair.id, table.endedAtMs, book.openCount(table.pair.id) === 0);
     this.report(table);
+  }
+
+  /** Why a table's next sweep must be a full one; null: an incremental one is possible. */
+  needsFull(pair: Pair): string | null {
+    const { proofs, touched } = this.parts;
+    if (pair.key.length === 0) return 'the table has no key by which to know its rows again';
+    const lost = touched.needsFull(pair.id);
+    if (lost !== null) return lost;
+    if (proofs.owesSweep(pair.id)) return 'changes were missed';
+    return proofs.lastFullWasClean(pair.id) ? null : 'the last full sweep was not clean';
+  }
+
+  /** Before a table's first read: what is touched from here on belongs to the next sweep. @returns what is compared; null: all rows */
+  private async begin(table: TableSweep, signal: AbortSignal): Promise<TouchedScope | null> {
+    const { touched, sides, chunks } = this.parts;
+    const { pair } = table;
+    const shapes = await chunks.ask(() => Promise.all([sides.old.shape(pair, signal), sides.new.shape(pair, signal)]), signal);
+    const shape = shapes.join(' ');
+    if (table.kind === 'full' && table.startedAtUs !== 0n) {
+      table.touchedEpoch = touched.resume(pair.id, table.touchedEpoch, shape);
+      return null;
+    }
+    const why = touched.isReshaped(pair.id, shape) ? 'the table was altered or rewritten since the last sweep' : this.needsFull(pair);
+    if (table.kind === 'incremental' && why !== null) {
+      table.kind = 'full';
+      table.kindReason = `a full sweep in place of an incremental one: ${why}`;
+      table.startedAtUs = 0n;
+    }
+    const { epoch, scope } = touched.begin(pair.id, table.kind, shape);
+    table.touchedEpoch = epoch;
+    if (table.kind === 'full') return null;
+    const whole = { keys: this.withUnsettled(pair, scope.keys), ranges: scope.ranges };
+    const ranges = scope.ranges.length === 0 ? '' : ` and ${scope.ranges.length} ranges, more keys than are kept singly having been touched`;
+    table.kindReason = `${whole.keys.length} touched or unsettled keys${ranges}, since the last sweep after a clean full one${this.unseen(pair)}`;
+    if (whole.ranges.length === 0) table.estimatedRows = BigInt(whole.keys.length);
+    return whole;
+  }
+
+  private unseen(pair: Pair): string {
+    const replica = otherSide(this.parts.primarySide);
+    return pair.topic[replica] === undefined ? `; rows written on ${replica} alone make no event and are compared by full sweeps only` : '';
+  }
+
+  /** With the keys of pending checks and open drift. */
+  private withUnsettled(pair: Pair, keys: readonly RowKey[]): readonly RowKey[] {
+    const byId = new Map(keys.map((key) => [keyId(key), key]));
+    for (const { id, key } of this.parts.pending.checksOf(pair.id)) byId.set(id, key);
+    for (const { id, key } of this.parts.book.all(pair.id)) byId.set(id, key);
+    return [...byId.values()];
   }
 
   private report(table: TableSweep): void {
@@ -193,6 +255,7 @@ export class Sweeps {
 function describe(sweep: RunningSweep, nowMs: number): Sweep {
   return {
     id: sweep.id,
+    kind: sweep.kind,
     status: sweep.status,
     startedAtMs: sweep.startedAtMs,
     endedAtMs: sweep.endedAtMs,

@@ -1,7 +1,7 @@
 import type { Pair } from '../domain/pair.ts';
 import { Pace } from '../domain/pace.ts';
 import type { RowKey } from '../domain/row.ts';
-import type { SweepStatus, SweepTableProgress } from '../domain/status.ts';
+import type { SweepKind, SweepStatus, SweepTableProgress } from '../domain/status.ts';
 import type { PauseReason } from '../domain/sweep-pause.ts';
 import type { KeyRange, StoredSweepTable } from './ports.ts';
 import type { Strategy } from './sweep-strategy.ts';
@@ -33,6 +33,10 @@ export class TableSweep {
   readonly tally: Tally = emptyTally();
   strategy: Strategy = { path: 'portable', reason: 'the table’s turn has not come' };
   status: SweepStatus = 'running';
+  kind: SweepKind;
+  kindReason: string;
+  /** The epoch of touched keys that began with it; null: none. */
+  touchedEpoch: number | null = null;
   estimatedRows = 0n;
   /** Suspects that wait for their recheck. */
   waiting = 0;
@@ -55,14 +59,18 @@ export class TableSweep {
   /** Whether each of the last chunks was equal. */
   private recent: readonly boolean[] = [];
 
-  constructor(pair: Pair, nowMs: number) {
+  constructor(pair: Pair, nowMs: number, kind: SweepKind = 'full') {
     this.pair = pair;
+    this.kind = kind;
+    this.kindReason = `${kind === 'full' ? 'a full' : 'an incremental'} sweep was due or asked for`;
     this.startedAtMs = nowMs;
   }
 
   /** As it stood when a stop interrupted it. */
   static restore(pair: Pair, stored: StoredSweepTable): TableSweep {
-    const table = new TableSweep(pair, stored.startedAtMs);
+    const table = new TableSweep(pair, stored.startedAtMs, stored.kind);
+    table.kindReason = stored.kindReason;
+    table.touchedEpoch = stored.touchedEpoch;
     const counted: Tally = {
       chunksDone: stored.chunksDone,
       chunksDiffering: stored.chunksDiffering,
@@ -158,6 +166,8 @@ export class TableSweep {
     const isRunning = this.status === 'running';
     return {
       table: this.pair.id,
+      kind: this.kind,
+      kindReason: this.kindReason,
       status: this.status,
       strategy: this.strategy.path,
       strategyReason: this.strategy.reason,
@@ -174,7 +184,7 @@ export class TableSweep {
 
   /** As the state store keeps it. */
   stored(nowMs: number): StoredSweepTable {
-    return { ...this.describe(nowMs), ...(this.isUnfinished ? tallyJson(this.kept) : {}), startedAtUs: this.startedAtUs, resumeFrom: this.resumeFrom };
+    return { ...this.describe(nowMs), ...(this.isUnfinished ? tallyJson(this.kept) : {}), startedAtUs: this.startedAtUs, resumeFrom: this.resumeFrom, touchedEpoch: this.touchedEpoch };
   }
 
   private progressRatio(): number {

@@ -16,6 +16,7 @@ import type { Clock } from './ports.ts';
 import type { Proofs, TableProof } from './proofs.ts';
 import type { Rechecker } from './rechecker.ts';
 import type { Sweeps } from './sweeps.ts';
+import type { TouchedKeys } from './touched-keys.ts';
 
 /** A key that moved under this many confirm steps in a row is shown as hot. */
 const HOT_ROUNDS = 3;
@@ -33,6 +34,7 @@ export interface VerificationParts {
   readonly watermarks: Watermarks;
   readonly rechecker: Rechecker;
   readonly sweeps: Sweeps;
+  readonly touched: TouchedKeys;
   readonly sampler: Sampler;
   readonly lag: ReadonlyMap<string, LagWindow>;
   readonly skew: Readonly<Record<Side, ClockSkew>>;
@@ -88,6 +90,10 @@ export class Verification {
       missingEvidence: proof.deadLetters === 0 ? null : undecodedRecords(proof.deadLetters, proof.oldestDeadLetter),
       lastCleanSweepMs: proof.lastCleanSweepMs,
       lastSweepEndedMs: proof.lastSweepEndedMs,
+      lastCleanIncrementalMs: proof.lastCleanIncrementalMs,
+      lastIncrementalEndedMs: proof.lastIncrementalEndedMs,
+      touchedKeys: this.parts.touched.count(pair.id),
+      needsFullSweep: sweeps.needsFull(pair),
       sweep,
       strategy: sweep?.strategy ?? null,
       schemaFindings: findingsOf(pair.id),

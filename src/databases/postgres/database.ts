@@ -12,7 +12,7 @@ import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress
 import { describeExpression, describeTable } from './catalogue.ts';
 import { ClientDigests } from './client-digests.ts';
 import type { Statement } from './digest-sql.ts';
-import { bucketDigestsStatement, copyStatement, digestStatement, keyAfterStatement, rowDigestsStatement, splitKeysStatement } from './digest-sql.ts';
+import { bucketDigestsStatement, copyStatement, digestStatement, keyAfterStatement, keyDigestsStatement, rowDigestsStatement, splitKeysStatement } from './digest-sql.ts';
 import type { ByteOrdered } from './key-sql.ts';
 import { ROW, canHold, filterSql, keyColumns, quoteTable, sortsAsText } from './key-sql.ts';
 import { PRESSURE_SQL, pressureOf } from './pressure-sql.ts';
@@ -32,6 +32,15 @@ FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation
 WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped AND (
   c.collname IN ${BYTE_COLLATIONS}
   OR (c.collname = 'default' AND (SELECT datcollate IN ${BYTE_COLLATIONS} FROM pg_database WHERE datname = current_database())))`;
+
+/** A table and its partitions or children: their files, which TRUNCATE and a rewrite replace, and columns. */
+const SHAPE_SQL = `
+WITH RECURSIVE tree(oid) AS (
+  SELECT to_regclass($1)::oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid)
+SELECT md5(string_agg(concat_ws(' ', c.oid, pg_relation_filenode(c.oid), c.relrowsecurity, (
+  SELECT string_agg(concat_ws(':', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attisdropped), ',' ORDER BY a.attnum)
+  FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)), ';' ORDER BY c.oid))
+FROM tree JOIN pg_class c ON c.oid = tree.oid`;
 
 export interface PostgresDatabaseOptions extends SessionOptions {
   /** The time of this process, µs since 1970. */
@@ -207,6 +216,28 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     return rows.map((row) => ({ key: this.canonicalKey(pair, row), digest: row[pair.key.length] ?? '' }));
   }
 
+  async keyDigests(pair: Pair, keys: readonly RowKey[], path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<KeyId, string>> {
+    const columns = keyColumns(pair, this.side);
+    const asked = keys.filter((key) => columns.every((column, index) => canHold(column, key[index] as string)));
+    const parameters = columns.map((_column, index) => asked.map((key) => key[index] as string));
+    // COPY takes no keys: rows picked by key are few, and any two versions digest canonical text alike.
+    const sql = keyDigestsStatement(pair, this.side, path === 'client' ? 'portable' : path);
+    const rows = await this.sessions.query(sql, parameters, qualifiedName(tableOn(pair, this.side)), signal);
+    const digests = new Map<KeyId, string>();
+    for (const [place, digest = null] of rows) {
+      const id = keyId(asked[Number(place) - 1] as RowKey);
+      if (digests.has(id)) throw notUnique(this.side, pair);
+      digests.set(id, digest ?? '');
+    }
+    return digests;
+  }
+
+  async shape(pair: Pair, signal: AbortSignal): Promise<string> {
+    const table = tableOn(pair, this.side);
+    const [row] = await this.sessions.query(SHAPE_SQL, [quoteTable(table)], qualifiedName(table), signal);
+    return row?.[0] ?? '';
+  }
+
   /** Ends all connections; statements under way are waited for. */
   close(): Promise<void> {
     return this.sessions.close();
@@ -274,6 +305,10 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     if (row === undefined) throw new LockstepError('query_failed', `${this.side} database answered nothing`, { about: { side: this.side } });
     return row;
   }
+}
+
+function notUnique(side: Side, pair: Pair): LockstepError {
+  return new LockstepError('key_not_unique', `${side} has several rows with the same key in ${qualifiedName(tableOn(pair, side))}`, { about: { side, table: pair.id } });
 }
 
 function bigintOrNull(text: string | null | undefined): bigint | null {

@@ -5,6 +5,7 @@ import { isoTime } from './times.ts';
 export function sweepJson(sweep: Sweep): SweepJson {
   return {
     id: sweep.id,
+    kind: sweep.kind,
     status: sweep.status,
     started_at: isoTime(sweep.startedAtMs),
     ended_at: isoTime(sweep.endedAtMs),
@@ -15,6 +16,8 @@ export function sweepJson(sweep: Sweep): SweepJson {
 export function sweepTableJson(progress: SweepTableProgress): SweepTableJson {
   return {
     table: progress.table,
+    kind: progress.kind,
+    kind_reason: progress.kindReason,
     status: progress.status,
     strategy: progress.strategy,
     strategy_reason: progress.strategyReason,

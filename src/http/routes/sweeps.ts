@@ -34,9 +34,9 @@ export function sweepRoutes(app: FastifyInstance, view: ServiceView, nowMs: () =
       },
     },
     async (request, reply) => {
-      const tables = request.body.tables ?? null;
-      await audit(view, request, nowMs(), 'sweep.start', targetOf(tables));
-      const start = await view.startSweep(tables, request.actor);
+      const { tables = null, kind = 'full' } = request.body;
+      await audit(view, request, nowMs(), 'sweep.start', kind === 'full' ? targetOf(tables) : `${targetOf(tables)}, incremental`);
+      const start = await view.startSweep(tables, kind, request.actor);
       switch (start.kind) {
         case 'started':
           return reply.status(202).send(sweepJson(start.sweep));

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostgresDatabase } from '../../../src/databases/postgres/database.ts';
 import type { Pair } from '../../../src/domain/pair.ts';
+import { keyId } from '../../../src/domain/row.ts';
 import type { DigestPath } from '../../../src/domain/status.ts';
 import type { Digest, KeyRange } from '../../../src/verify/ports.ts';
 import type { PostgresPair } from '../../stack/postgres-server.ts';
@@ -66,6 +67,29 @@ describe('digests of any path', () => {
     expect(await equalOn(await twoTables(COUNTED, rows, rows.toReversed()))).toEqual(PATHS);
     const moods = [`1, 'sad', '{sad,ok}'`, `2, 'ok', NULL`];
     expect(await equalOn(await twoTables('id int PRIMARY KEY, v public.mood, w public.mood[]', moods, moods))).toEqual(PATHS);
+  });
+
+  it('of rows picked by key are equal where the rows are, on each path and for each kind of key', async () => {
+    const pair = await twoTables('a text, b int, v numeric, PRIMARY KEY (a, b)', [`'x', 1, 1.5`, `'y', 1, 2`, `'z', 1, 3`], [`'x', 1, 1.5`, `'y', 1, 2.1`, `'w', 1, 1`]);
+    const keys = [['x', '1'], ['y', '1'], ['z', '1'], ['w', '1'], ['none', '7'], ['x\0', '1'], ['x', '99999999999999999999']];
+    for (const path of PATHS) {
+      const [left, right] = [await old.keyDigests(pair, keys, path, FOREVER), await neu.keyDigests(pair, keys, path, FOREVER)];
+      const differing = keys.filter((key) => left.get(keyId(key)) !== right.get(keyId(key)));
+      expect(differing).toEqual([['y', '1'], ['z', '1'], ['w', '1']]);
+      expect([left.size, right.size]).toEqual([3, 3]);
+    }
+  });
+
+  it('the shape of a table changes when it is altered, truncated or rewritten, and not when rows change', async () => {
+    const pair = await twoTables(COUNTED, ['1, 1, 1'], []);
+    const shapes = [await old.shape(pair, FOREVER)];
+    await servers.old.query(`UPDATE public.${pair.old.name} SET a = 2`);
+    expect(await old.shape(pair, FOREVER)).toBe(shapes[0]);
+    for (const statement of ['ALTER TABLE # ADD c int', 'ALTER TABLE # ALTER c TYPE int8', 'TRUNCATE #']) {
+      await servers.old.query(statement.replace('#', `public.${pair.old.name}`));
+      shapes.push(await old.shape(pair, FOREVER));
+    }
+    expect(new Set(shapes).size).toBe(4);
   });
 
   it.each<[string, string, readonly string[], readonly string[]]>([

@@ -71,12 +71,16 @@ export function driftWrite(of: Drift, events: readonly DriftEvent[] = []): Drift
 export function sweep(id: string, part: Partial<StoredSweep> = {}): StoredSweep {
   return {
     id,
+    kind: 'incremental',
     status: 'running',
     startedAtMs: 1_700_000_000_000,
     endedAtMs: null,
     tables: [
       {
         table: 'public.b',
+        kind: 'full',
+        kindReason: 'lost',
+        touchedEpoch: 7,
         status: 'running',
         strategy: 'portable',
         strategyReason: 'the only one',
@@ -97,6 +101,9 @@ export function sweep(id: string, part: Partial<StoredSweep> = {}): StoredSweep 
       },
       {
         table: 'public.a',
+        kind: 'incremental',
+        kindReason: '3 keys',
+        touchedEpoch: null,
         status: 'failed',
         strategy: 'client',
         strategyReason: 'asked for',

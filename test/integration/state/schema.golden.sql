@@ -111,6 +111,10 @@ sweep_tables.ended_ms bigint
 sweep_tables.error text
 sweep_tables.started_at_us bigint NOT NULL
 sweep_tables.resume_from text[]
+sweep_tables.kind text NOT NULL DEFAULT 'full'::text
+sweep_tables.kind_reason text NOT NULL DEFAULT ''::text
+sweep_tables.touched_epoch bigint
+sweep_tables: CHECK ((kind = ANY (ARRAY['full'::text, 'incremental'::text])))
 sweep_tables: CHECK ((status = ANY (ARRAY['running'::text, 'settling'::text, 'done'::text, 'cancelled'::text, 'failed'::text])))
 sweep_tables: CHECK ((strategy = ANY (ARRAY['portable'::text, 'fast'::text, 'client'::text])))
 sweep_tables: FOREIGN KEY (migration, sweep_id) REFERENCES lockstep.sweeps(migration, id) ON DELETE CASCADE
@@ -120,6 +124,8 @@ sweeps.id text NOT NULL COLLATE "C"
 sweeps.status text NOT NULL
 sweeps.started_ms bigint NOT NULL
 sweeps.ended_ms bigint
+sweeps.kind text NOT NULL DEFAULT 'full'::text
+sweeps: CHECK ((kind = ANY (ARRAY['full'::text, 'incremental'::text])))
 sweeps: CHECK ((status = ANY (ARRAY['running'::text, 'settling'::text, 'done'::text, 'cancelled'::text, 'failed'::text])))
 sweeps: PRIMARY KEY (migration, id)
 CREATE INDEX sweeps_newest ON lockstep.sweeps USING btree (migration, started_ms DESC, id DESC)
@@ -132,7 +138,25 @@ tables.last_clean_sweep_ms bigint
 tables.last_sweep_ended_ms bigint
 tables.old_rows bigint
 tables.new_rows bigint
+tables.last_incremental_ended_ms bigint
+tables.last_clean_incremental_ms bigint
 tables: PRIMARY KEY (migration, table_name)
+touched.migration text NOT NULL
+touched.table_name text NOT NULL
+touched.epoch bigint NOT NULL
+touched.needs_full text
+touched.lost_epoch bigint NOT NULL
+touched.tracking boolean NOT NULL
+touched.shift integer
+touched.comparison text NOT NULL
+touched.shape text
+touched: PRIMARY KEY (migration, table_name)
+touched_keys.migration text NOT NULL
+touched_keys.table_name text NOT NULL
+touched_keys.key_hash bytea NOT NULL
+touched_keys.key_values text[] NOT NULL
+touched_keys.epoch bigint NOT NULL
+touched_keys: PRIMARY KEY (migration, table_name, key_hash)
 writers.migration text NOT NULL
 writers.epoch bigint NOT NULL
 writers.taken_at timestamp with time zone NOT NULL DEFAULT now()

@@ -30,9 +30,25 @@ beforeEach(() => {
 });
 
 describe('checkpoints', () => {
+  test('touched keys are kept, replaced and pruned with the offsets of the same checkpoint', async () => {
+    const store = open();
+    await store.restore();
+    const state = { table: 'public.a', needsFull: null, lostEpoch: 1, tracking: true, shift: null, comparison: 'c', shape: 's' };
+    const awkward = ['\u0000\u0001', '"{,}\\'];
+    await store.write(emptyCheckpoint({ touched: [{ ...state, epoch: 2, keys: [{ key: ['1'], epoch: 2 }, { key: awkward, epoch: 2 }, { key: ['2'], epoch: 2 }] }] }));
+    await store.write(emptyCheckpoint({ touched: [{ ...state, epoch: 3, keys: [{ key: awkward, epoch: 3 }], prunedBelow: 3 }] }));
+    const restored = async (): Promise<unknown> => (await open().restore()).touched;
+    expect(await restored()).toEqual([{ ...state, epoch: 3, keys: [{ key: awkward, epoch: 3 }] }]);
+    const next = open();
+    await next.restore();
+    const coarse = { ...state, epoch: 3, shift: 6, needsFull: 'why', shape: null, keys: [{ key: ['-7'], epoch: 3 }] };
+    await next.write(emptyCheckpoint({ touched: [{ ...coarse, rewritten: true }] }));
+    expect(await restored()).toEqual([coarse]);
+  });
+
   test('what is written is restored, extremes and nulls included', async () => {
     const store = open();
-    expect(await store.restore()).toEqual({ partitions: [], checks: [], tables: [], drift: [], deadLetters: { byTable: new Map(), keptBytes: 0 }, gapEnds: [] });
+    expect(await store.restore()).toEqual({ partitions: [], checks: [], tables: [], drift: [], deadLetters: { byTable: new Map(), keptBytes: 0 }, gapEnds: [], touched: [] });
     const partitions = [
       { topic: 'a', partition: 0, nextOffset: '9223372036854775807', watermarkUs: MAX_INT64, snapshotInProgress: true },
       { topic: 'b', partition: 12, nextOffset: '0', watermarkUs: null, snapshotInProgress: false },
@@ -45,6 +61,8 @@ describe('checkpoints', () => {
         verifiedThroughUs: 0n,
         lastCleanSweepMs: 1_700_000_000_123,
         lastSweepEndedMs: 1,
+        lastCleanIncrementalMs: null,
+        lastIncrementalEndedMs: 1,
         oldRows: MAX_INT64,
         newRows: 1n,
       },
@@ -55,6 +73,8 @@ describe('checkpoints', () => {
         verifiedThroughUs: null,
         lastCleanSweepMs: null,
         lastSweepEndedMs: null,
+        lastCleanIncrementalMs: null,
+        lastIncrementalEndedMs: null,
         oldRows: null,
         newRows: null,
       },
@@ -296,7 +316,7 @@ describe('checkpoints', () => {
     await holder.connect();
     await holder.query('BEGIN');
     await holder.query('LOCK TABLE lockstep.tables IN ACCESS EXCLUSIVE MODE');
-    const row = { table: 'a', provenSinceUs: 1n, sweepOwedSinceUs: null, verifiedThroughUs: null, lastCleanSweepMs: null, lastSweepEndedMs: null, oldRows: null, newRows: null };
+    const row = { table: 'a', provenSinceUs: 1n, sweepOwedSinceUs: null, verifiedThroughUs: null, lastCleanSweepMs: null, lastSweepEndedMs: null, lastCleanIncrementalMs: null, lastIncrementalEndedMs: null, oldRows: null, newRows: null };
     const writing = store.write(emptyCheckpoint({ checks: [check(1)], tables: [row] })).catch((error: unknown) => error);
     await expect
       .poll(async () => (await holder.query(`SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'lockstep-state' AND wait_event_type = 'Lock'`)).rows[0].n)

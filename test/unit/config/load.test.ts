@@ -31,7 +31,7 @@ describe('what is loaded', () => {
     expect(config.settleMs).toBe(10_000);
     expect(config.gate.canary).toEqual({ maxDriftRows: 0, verifiedWithinMs: 5_000, sweepMaxAgeMs: 86_400_000 });
     expect(config.sweep).toEqual({
-      everyMs: 21_600_000,
+      everyMs: 21_600_000, incrementalEveryMs: null,
       chunkRows: 'auto',
       concurrency: 2,
       maxRowsPerSecond: null,

@@ -34,7 +34,7 @@ export function drift(id: string, change: Partial<Drift> = {}): Drift {
 
 export function sweep(id: string, change: Partial<Sweep> = {}): Sweep {
   const table = tableStatus().sweep;
-  return { id, status: 'running', startedAtMs: NOW_MS - 60_000, endedAtMs: null, tables: table === null ? [] : [table], ...change };
+  return { id, kind: 'full', status: 'running', startedAtMs: NOW_MS - 60_000, endedAtMs: null, tables: table === null ? [] : [table], ...change };
 }
 
 export function deadLetter(offset: string, change: Partial<DeadLetter> = {}): DeadLetter {

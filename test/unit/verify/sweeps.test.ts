@@ -7,6 +7,7 @@ import { PendingChecks, type CheckEnd } from '../../../src/verify/pending-checks
 import { Proofs } from '../../../src/verify/proofs.ts';
 import { SweepBrake } from '../../../src/verify/sweep-brake.ts';
 import { ChunkSweeper } from '../../../src/verify/sweep-chunks.ts';
+import { TouchedKeys } from '../../../src/verify/touched-keys.ts';
 import { Sweeps } from '../../../src/verify/sweeps.ts';
 import { MemoryDatabase } from './memory/memory-database.ts';
 import { MemoryState, MemoryStore } from './memory/memory-store.ts';
@@ -25,6 +26,7 @@ class Bench {
   readonly metrics = new CountingMetrics();
   readonly proofs = new Proofs([this.pair.id]);
   readonly book = new DriftBook([this.pair], { sampler: new Sampler('full', hasher, ''), metrics: this.metrics, makeId: () => 'd' });
+  readonly touched = new TouchedKeys([this.pair], () => '');
   readonly state = new MemoryState();
   readonly stop = new AbortController();
   readonly suspected: string[] = [];
@@ -57,6 +59,8 @@ class Bench {
       }),
       book: this.book,
       proofs: this.proofs,
+      pending: this.pending,
+      touched: this.touched,
       skew: { old: new ClockSkew(), new: new ClockSkew() },
       store,
       clock: this.clock,
@@ -298,5 +302,81 @@ describe('a sweep', () => {
       }
     }
     expect(midway).toBeGreaterThan(0);
+  });
+});
+
+describe('an incremental sweep', () => {
+  /** A bench after a clean full sweep, and a way to sweep on. */
+  async function swept(old: Record<string, string>): Promise<{ bench: Bench; sweep: (kind: 'full' | 'incremental') => Promise<ReturnType<Sweeps['progressOf']>> }> {
+    const bench = new Bench(old, old);
+    const sweeps = await bench.sweeps();
+    const sweep = async (kind: 'full' | 'incremental'): ReturnType<typeof bench.run> => {
+      const stop = new AbortController();
+      const started = sweeps.start([bench.pair.id], stop.signal, false, kind);
+      const recheck = bench.recheck(stop.signal);
+      await bench.clock.until((started as NonNullable<typeof started>).done);
+      stop.abort();
+      await recheck;
+      return sweeps.progressOf(bench.pair.id);
+    };
+    expect(await sweep('full')).toMatchObject({ status: 'done', kind: 'full' });
+    return { bench, sweep };
+  }
+
+  it('finds what differs of touched rows, and a full one what differs of the others', async () => {
+    const { bench, sweep } = await swept(rows(40));
+    for (const key of ['k00003', 'k00020', 'k00031']) bench.touched.touch(bench.pair, [key]);
+    bench.new.put(bench.pair, ['k00003', 'w']);
+    bench.new.rows.delete('k00020');
+    bench.new.put(bench.pair, ['k00011', 'w']);
+    const { provenSinceUs, lastCleanSweepMs } = { ...bench.proofs.get(bench.pair.id) };
+    const digests: string[] = [];
+    bench.old.trouble = (question): void => void digests.push(question);
+    await bench.clock.pass(1_000);
+    expect(await sweep('incremental')).toMatchObject({ status: 'done', kind: 'incremental', drift: 2, suspects: 2, progressRatio: 1 });
+    expect(bench.suspected).toEqual(['k00003', 'k00020']);
+    expect(digests).toContain('keyDigests');
+    expect(digests).not.toContain('digest');
+    // It moves nothing that stands on full sweeps, row counts among them.
+    expect(bench.proofs.get(bench.pair.id)).toMatchObject({ provenSinceUs, lastCleanSweepMs, lastSweepEndedMs: lastCleanSweepMs, oldRows: 40n, newRows: 40n });
+    expect(bench.proofs.get(bench.pair.id).lastIncrementalEndedMs).toBeGreaterThan(lastCleanSweepMs as number);
+    // What it compared is not compared again.
+    bench.suspected.length = 0;
+    expect(await sweep('incremental')).toMatchObject({ kind: 'incremental', suspects: 0 });
+    expect(await sweep('full')).toMatchObject({ kind: 'full', drift: 3 });
+    expect(bench.suspected.sort()).toEqual(['k00003', 'k00011', 'k00020']);
+  });
+
+  it('compares keys whose checks are pending', async () => {
+    const { bench, sweep } = await swept(rows(10));
+    bench.new.put(bench.pair, ['k00004', 'w']);
+    bench.pending.suspect(bench.pair, ['k00004'], 'stream', bench.clock.nowMs() + 60_000, null);
+    expect(await sweep('incremental')).toMatchObject({ kind: 'incremental', suspects: 1, drift: 1 });
+  });
+
+  it.each([
+    ['a record was lost', (bench: Bench): void => bench.touched.lose(bench.pair.id, 'records of the stream are missing'), /records of the stream are missing/],
+    ['the table was rewritten', (bench: Bench): void => void (bench.new.shapeNow = 'other'), /altered or rewritten/],
+    ['changes were missed', (bench: Bench): void => bench.proofs.oweSweep(bench.pair.id, bench.clock.nowUs()), /changes were missed/],
+  ])('is a full one, and says why, where %s', async (_name, happens, reason) => {
+    const { bench, sweep } = await swept(rows(10));
+    bench.new.put(bench.pair, ['k00004', 'w']);
+    await bench.clock.pass(10);
+    happens(bench);
+    const progress = await sweep('incremental');
+    expect(progress).toMatchObject({ kind: 'full', drift: 1, rows: { old: '10', new: '10' } });
+    expect(progress?.kindReason).toMatch(reason);
+  });
+
+  it('keeps what was touched when it fails', async () => {
+    const { bench, sweep } = await swept(rows(10));
+    bench.touched.touch(bench.pair, ['k00004']);
+    bench.new.put(bench.pair, ['k00004', 'w']);
+    bench.new.trouble = (question): void => {
+      if (question === 'keyDigests') throw new LockstepError('bad_value', 'a value cannot be read', { retry: 'final' });
+    };
+    expect(await sweep('incremental')).toMatchObject({ status: 'failed', error: 'a value cannot be read' });
+    bench.new.trouble = () => undefined;
+    expect(await sweep('incremental')).toMatchObject({ status: 'done', kind: 'incremental', drift: 1 });
   });
 });

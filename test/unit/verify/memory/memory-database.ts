@@ -113,6 +113,22 @@ export class MemoryDatabase implements Database {
     return new Map([...rows].map(([bucket, within]) => [bucket, digestOf(within)]));
   }
 
+  async keyDigests(_pair: Pair, keys: readonly RowKey[], _path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<KeyId, string>> {
+    await this.#work('keyDigests', signal);
+    const digests = new Map<KeyId, string>();
+    for (const key of keys) {
+      const found = this.rows.get(keyId(key));
+      if (found !== undefined) digests.set(keyId(key), hasher(encodeValues(found.row)).toString());
+    }
+    return digests;
+  }
+
+  shapeNow = '';
+
+  shape(): Promise<string> {
+    return Promise.resolve(this.shapeNow);
+  }
+
   async keyAfter(pair: Pair, range: KeyRange, rows: number, signal: AbortSignal): Promise<RowKey | null> {
     await this.#work('keyAfter', signal);
     const row = this.#within(pair, range)[rows];

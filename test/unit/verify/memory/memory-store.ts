@@ -14,6 +14,7 @@ import type {
   StoredPartition,
   StoredSweep,
   StoredTable,
+  StoredTouched,
   VerifyStore,
 } from '../../../../src/verify/ports.ts';
 
@@ -23,6 +24,7 @@ export class MemoryState {
   readonly partitions = new Map<string, StoredPartition>();
   readonly checks = new Map<string, StoredCheck>();
   readonly tables = new Map<string, StoredTable>();
+  readonly touched = new Map<string, StoredTouched>();
   readonly drift = new Map<string, { drift: Drift; keyValues: RowKey }>();
   readonly deadLetters = new Map<string, StoredDeadLetter & { discharged: boolean; gap: boolean; swept: boolean }>();
   readonly driftEvents = new Set<string>();
@@ -51,6 +53,7 @@ export class MemoryStore implements VerifyStore, DeadLetterShelf {
       tables: [...state.tables.values()],
       drift: [...state.drift.values()].filter(({ drift }) => drift.status !== 'resolved'),
       deadLetters: this.#letterStates(),
+      touched: [...state.touched.values()],
       gapEnds: [...state.deadLetters.values()].map(({ table, position, gapUs }) => ({ table: table as string, position, atUs: gapUs })),
     });
   }
@@ -71,6 +74,11 @@ export class MemoryStore implements VerifyStore, DeadLetterShelf {
     for (const letter of taken.deadLetters) state.deadLetters.set(deadLetterId(letter.position), { ...letter, discharged: false, gap: true, swept: false });
     for (const { beforeUs } of taken.covered ?? []) for (const letter of state.deadLetters.values()) if (letter.gap && letter.gapUs < beforeUs) Object.assign(letter, { gap: false, swept: true });
     for (const { place } of taken.retried ?? []) Object.assign(state.deadLetters.get(deadLetterId(place)) as object, { discharged: true, gap: false });
+    for (const part of taken.touched ?? []) {
+      const kept = part.rewritten === true ? [] : (state.touched.get(part.table)?.keys ?? []).filter(({ epoch }) => epoch >= (part.prunedBelow ?? 0));
+      const keys = new Map([...kept, ...part.keys].map((entry) => [keyId(entry.key), entry]));
+      state.touched.set(part.table, { ...part, rewritten: false, prunedBelow: null, keys: [...keys.values()] });
+    }
     for (const table of taken.tables) state.tables.set(table.table, table);
   }
 
