@@ -16,7 +16,7 @@ import type { TouchedScope } from './touched-keys.ts';
 const TIMEOUT_SPLIT = 8;
 const PART_ROWS_MIN = 100;
 /** Suspects that may wait for their recheck before the sweep pauses. */
-const SUSPECTS_MAX = 10_000;
+const SUSPECTS_MAX = 4_000;
 const SUSPECTS_WAIT_MS = 50;
 /** A question is asked this often before the table's sweep fails. */
 const ASK_TRIES = 5;

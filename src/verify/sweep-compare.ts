@@ -12,7 +12,7 @@ const BUCKETS_MIN = 16;
 /** Beyond this the buckets themselves cost more to tell than they save. */
 const BUCKETS_MAX = 2_048;
 /** Rows of one side that are read at once; a larger range is split. */
-const ROWS_READ_MAX = 60_000;
+const ROWS_READ_MAX = 12_000;
 /** Parts that a range is split into where it is too large to be read. */
 const SPLIT_PARTS = 16;
 
