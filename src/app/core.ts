@@ -135,6 +135,8 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
         clock,
       }),
       pending,
+      book,
+      proofs,
       metrics,
       clock,
       chunkRows: config.sweep.chunkRows,

@@ -54,6 +54,8 @@ export class Proofs {
   private dirty = new Set<string>();
   private discharged: DischargedLetters[] = [];
   private covered: CoveredGaps[] = [];
+  /** By table: rows that a sweep left to the stream and that have no verdict yet. */
+  private readonly leftSuspects = new Map<string, number>();
   /** By table: gaps from before this (primary's clock, µs) are covered by a sweep. */
   private readonly coveredBeforeUs = new Map<string, bigint>();
   /** By table: dead letters from before this were discharged by a sweep and are counted no more, ms since 1970. */
@@ -162,7 +164,7 @@ export class Proofs {
       this.coveredBeforeUs.set(table, sweep.startedAtUs);
     }
     proof.lastSweepEndedMs = sweep.endedAtMs;
-    if (sweep.clean) proof.lastCleanSweepMs = sweep.endedAtMs;
+    if (sweep.clean && !this.leavesSuspects(table)) proof.lastCleanSweepMs = sweep.endedAtMs;
     proof.oldRows = sweep.oldRows;
     proof.newRows = sweep.newRows;
     if (sweep.asked && proof.deadLetters > 0 && (proof.deadLetterUs === null || sweep.startedAtUs > proof.deadLetterUs)) {
@@ -178,7 +180,7 @@ export class Proofs {
   incrementalEnded(table: string, endedAtMs: number, clean: boolean): void {
     const proof = this.get(table);
     proof.lastIncrementalEndedMs = endedAtMs;
-    if (clean) proof.lastCleanIncrementalMs = endedAtMs;
+    if (clean && !this.leavesSuspects(table)) proof.lastCleanIncrementalMs = endedAtMs;
     this.dirty.add(table);
   }
 
@@ -188,9 +190,26 @@ export class Proofs {
     return lastSweepEndedMs !== null && lastSweepEndedMs === lastCleanSweepMs;
   }
 
+  /** Whether each change that may not have reached the replica is known from the stream. */
+  knowsAllChanges(table: string): boolean {
+    const { provenSinceUs, deadLetters } = this.get(table);
+    return provenSinceUs !== null && deadLetters === 0 && !this.owesSweep(table);
+  }
+
+  /** A sweep ends without the verdict on a row that differed while a change of it was under way. */
+  suspectLeft(table: string): void {
+    this.leftSuspects.set(table, (this.leftSuspects.get(table) ?? 0) + 1);
+  }
+
+  /** Such a row has its verdict: until all have, no sweep that left one is clean. */
+  leftSuspectSettled(table: string): void {
+    this.leftSuspects.set(table, Math.max(0, (this.leftSuspects.get(table) ?? 0) - 1));
+  }
+
   /** All drift of the table is gone: each row that the last sweep found has been proven equal since. */
   driftGone(table: string): void {
     const proof = this.get(table);
+    if (this.leavesSuspects(table)) return;
     if (proof.lastSweepEndedMs === null || proof.lastSweepEndedMs === proof.lastCleanSweepMs) return;
     proof.lastCleanSweepMs = proof.lastSweepEndedMs;
     this.dirty.add(table);
@@ -218,6 +237,10 @@ export class Proofs {
   /** A sweep has accounted for dead letters and no checkpoint says so yet. */
   get hasUnwrittenDischarges(): boolean {
     return this.discharged.length > 0 || this.covered.length > 0;
+  }
+
+  private leavesSuspects(table: string): boolean {
+    return (this.leftSuspects.get(table) ?? 0) > 0;
   }
 
   /** Tables that changed since the last call, as the state store keeps them. */

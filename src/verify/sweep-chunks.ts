@@ -3,12 +3,14 @@ import { ChunkSize } from '../domain/chunk-size.ts';
 import { LockstepError } from '../domain/errors.ts';
 import type { Side } from '../domain/pair.ts';
 import type { RowKey } from '../domain/row.ts';
+import type { DriftBook } from './drift-book.ts';
 import type { CheckEnd, PendingChecks } from './pending-checks.ts';
 import type { Clock, Database, KeyRange, VerifyMetrics } from './ports.ts';
 import { bucketsFor, digestBoth, locate, locateByBucket, persistent, timed, type ChunkFindings, type Comparison, type Digester, type Sides } from './sweep-compare.ts';
+import type { Proofs } from './proofs.ts';
 import type { SweepBrake } from './sweep-brake.ts';
 import { planChunks, walk } from './sweep-plan.ts';
-import type { Chunk, TableSweep } from './table-sweep.ts';
+import type { Chunk, Suspect, TableSweep } from './table-sweep.ts';
 import { compareKeys, touchedParts, type TouchedPart } from './touched-compare.ts';
 import type { TouchedScope } from './touched-keys.ts';
 
@@ -27,6 +29,8 @@ export interface ChunkSweeperParts {
   readonly primarySide: Side;
   readonly brake: SweepBrake;
   readonly pending: PendingChecks;
+  readonly book: DriftBook;
+  readonly proofs: Proofs;
   readonly metrics: VerifyMetrics;
   readonly clock: Clock;
   readonly chunkRows: number | 'auto';
@@ -160,24 +164,46 @@ export class ChunkSweeper {
     const { pending, clock } = this.parts;
     while (table.waiting >= SUSPECTS_MAX && !signal.aborted) await clock.sleep(SUSPECTS_WAIT_MS, signal);
     signal.throwIfAborted();
-    table.suspected(chunk);
-    pending.suspect(table.pair, key, 'sweep', clock.nowMs(), (end) => this.suspectEnded(table, chunk, end));
+    const suspect: Suspect = { chunk, check: pending.suspect(table.pair, key, 'sweep', clock.nowMs(), (end) => this.suspectEnded(table, suspect, end)) };
+    table.suspected(suspect);
   }
 
-  private suspectEnded(table: TableSweep, chunk: Chunk, end: CheckEnd): void {
+  /**
+   * Waits no more for suspects with a change that the stream has brought and that is not settled: what differs may be
+   * that change on its way, and the check goes on, suspicion and all, and holds verified-through until it is settled.
+   * Where changes were missed, or before the first proof, the row may lack one that the stream does not know of, and
+   * verified-through would not wait for that: there the sweep does.
+   */
+  leaveToStream(table: TableSweep): void {
+    const { proofs } = this.parts;
+    if (!proofs.knowsAllChanges(table.pair.id)) return;
+    for (const suspect of table.suspects) {
+      const newest = suspect.check.versions.at(-1);
+      if (newest === undefined) continue;
+      proofs.suspectLeft(table.pair.id);
+      table.settled(suspect, newest.hash === null ? {} : { oldRows: 1n, newRows: 1n });
+    }
+  }
+
+  private suspectEnded(table: TableSweep, suspect: Suspect, end: CheckEnd): void {
+    if (!table.suspects.has(suspect)) {
+      this.parts.proofs.leftSuspectSettled(table.pair.id);
+      if (this.parts.book.openCount(table.pair.id) === 0) this.parts.proofs.driftGone(table.pair.id);
+      return;
+    }
     switch (end.kind) {
       case 'match':
-        table.settled(chunk, end.present ? { oldRows: 1n, newRows: 1n } : {});
+        table.settled(suspect, end.present ? { oldRows: 1n, newRows: 1n } : {});
         break;
       case 'drift': {
         const primaryIsOld = this.parts.primarySide === 'old';
         const onOld = primaryIsOld ? end.onPrimary : end.onReplica;
         const onNew = primaryIsOld ? end.onReplica : end.onPrimary;
-        table.settled(chunk, { drift: 1, oldRows: onOld ? 1n : 0n, newRows: onNew ? 1n : 0n });
+        table.settled(suspect, { drift: 1, oldRows: onOld ? 1n : 0n, newRows: onNew ? 1n : 0n });
         break;
       }
       case 'unsettled':
-        table.settled(chunk, {});
+        table.settled(suspect, {});
         break;
     }
   }

@@ -166,7 +166,7 @@ export class Sweeps {
     }, touched ?? undefined);
     table.status = 'settling';
     await this.save(sweep, true);
-    while (table.waiting > 0 && !signal.aborted) {
+    for (chunks.leaveToStream(table); table.waiting > 0 && !signal.aborted; chunks.leaveToStream(table)) {
       await clock.sleep(SETTLE_WAIT_MS, signal);
       await this.save(sweep, false);
     }

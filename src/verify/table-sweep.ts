@@ -4,6 +4,7 @@ import type { RowKey } from '../domain/row.ts';
 import type { SweepKind, SweepStatus, SweepTableProgress } from '../domain/status.ts';
 import type { PauseReason } from '../domain/sweep-pause.ts';
 import type { KeyRange, StoredSweepTable } from './ports.ts';
+import type { Check } from './pending-checks.ts';
 import type { Strategy } from './sweep-strategy.ts';
 
 /** So many of the last chunks are looked at to tell whether the next is likely to differ. */
@@ -27,6 +28,12 @@ export interface Chunk {
   waiting: number;
 }
 
+/** A row that a chunk's comparison found to differ, and the check that tells why. */
+export interface Suspect {
+  readonly chunk: Chunk;
+  readonly check: Check;
+}
+
 /** One table's part in a sweep: what has been compared, counted and found, and where it would go on after a stop. */
 export class TableSweep {
   readonly pair: Pair;
@@ -38,8 +45,8 @@ export class TableSweep {
   /** The epoch of touched keys that began with it; null: none. */
   touchedEpoch: number | null = null;
   estimatedRows = 0n;
-  /** Suspects that wait for their recheck. */
-  waiting = 0;
+  /** Those that the sweep waits for. */
+  readonly suspects = new Set<Suspect>();
   startedAtMs: number;
   /** Primary's clock; 0 before it has begun. */
   startedAtUs = 0n;
@@ -149,17 +156,22 @@ export class TableSweep {
     this.keepSettled();
   }
 
-  suspected(chunk: Chunk): void {
-    this.count(chunk, { suspects: 1 });
-    this.waiting++;
-    chunk.waiting++;
+  suspected(suspect: Suspect): void {
+    this.count(suspect.chunk, { suspects: 1 });
+    this.suspects.add(suspect);
+    suspect.chunk.waiting++;
   }
 
-  settled(chunk: Chunk, found: Partial<Tally>): void {
-    this.waiting--;
-    chunk.waiting--;
-    this.count(chunk, found);
+  settled(suspect: Suspect, found: Partial<Tally>): void {
+    this.suspects.delete(suspect);
+    suspect.chunk.waiting--;
+    this.count(suspect.chunk, found);
     this.keepSettled();
+  }
+
+  /** Suspects that wait for their recheck. */
+  get waiting(): number {
+    return this.suspects.size;
   }
 
   describe(nowMs: number): SweepTableProgress {

@@ -3,7 +3,7 @@ import { ClockSkew } from '../../../src/domain/clock-skew.ts';
 import { LockstepError } from '../../../src/domain/errors.ts';
 import { Sampler } from '../../../src/domain/samples.ts';
 import { DriftBook } from '../../../src/verify/drift-book.ts';
-import { PendingChecks, type CheckEnd } from '../../../src/verify/pending-checks.ts';
+import { PendingChecks, type Check, type CheckEnd } from '../../../src/verify/pending-checks.ts';
 import { Proofs } from '../../../src/verify/proofs.ts';
 import { SweepBrake } from '../../../src/verify/sweep-brake.ts';
 import { ChunkSweeper } from '../../../src/verify/sweep-chunks.ts';
@@ -51,6 +51,8 @@ class Bench {
         primarySide: 'old',
         brake: new SweepBrake({ sides: { old: this.old, new: this.new }, lagMs: () => this.lagMs, limits: LIMITS, clock: this.clock }),
         pending: this.pending,
+        book: this.book,
+        proofs: this.proofs,
         metrics: this.metrics,
         clock: this.clock,
         chunkRows: this.chunkRows,
@@ -302,6 +304,51 @@ describe('a sweep', () => {
       }
     }
     expect(midway).toBeGreaterThan(0);
+  });
+});
+
+describe('a row that differs with a change of it under way', () => {
+  const position = { topic: 't', partition: 0, offset: '1', lsn: null, txId: null };
+
+  /** A sweep that finds one row without a change that was made before it. */
+  async function sweeping(before: (bench: Bench) => void): Promise<{ bench: Bench; sweeps: Sweeps; done: Promise<unknown>; check: Check }> {
+    const bench = new Bench(rows(10, { k00003: 'w' }), rows(10));
+    before(bench);
+    const check = bench.pending.addChange(bench.pair, ['k00003'], { committedAtUs: 1n, lsn: null, hash: 5n, unknownColumns: [], position }, 0, 0);
+    const sweeps = await bench.sweeps();
+    const { done } = sweeps.start([bench.pair.id], bench.stop.signal) as NonNullable<ReturnType<Sweeps['start']>>;
+    return { bench, sweeps, done, check };
+  }
+
+  function proven(bench: Bench): void {
+    bench.proofs.sweepEnded(bench.pair.id, { startedAtUs: 1n, endedAtMs: 1, clean: true, asked: false, oldRows: 10n, newRows: 10n });
+  }
+
+  it('is left to the stream, and the sweep is clean once it has its verdict', async () => {
+    const { bench, sweeps, done, check } = await sweeping(proven);
+    await bench.clock.until(done);
+    expect(sweeps.progressOf(bench.pair.id)).toMatchObject({ status: 'done', suspects: 1, drift: 0, rows: { old: '10', new: '10' } });
+    const proof = bench.proofs.get(bench.pair.id);
+    expect(check.suspected).toBe(true);
+    expect(proof.lastSweepEndedMs).toBeGreaterThan(1);
+    expect(proof.lastCleanSweepMs).toBe(1);
+    bench.proofs.driftGone(bench.pair.id);
+    expect(proof.lastCleanSweepMs).toBe(1);
+    bench.pending.settle(check, { kind: 'match', present: true });
+    expect(proof.lastCleanSweepMs).toBe(proof.lastSweepEndedMs);
+  });
+
+  it.each([
+    ['before the first proof', () => undefined],
+    ['while a change is missed', (bench: Bench) => (proven(bench), bench.proofs.oweSweep(bench.pair.id, 2n))],
+    ['while a record could not be decoded', (bench: Bench) => (proven(bench), bench.proofs.deadLetter(bench.pair.id, 2n, position))],
+  ])('is waited for %s: it may lack one that the stream does not know of', async (_when, before) => {
+    const { bench, sweeps, done, check } = await sweeping(before);
+    await bench.clock.pass(5_000);
+    expect(sweeps.progressOf(bench.pair.id)).toMatchObject({ status: 'settling' });
+    bench.pending.settle(check, { kind: 'match', present: true });
+    await bench.clock.until(done);
+    expect(sweeps.progressOf(bench.pair.id)).toMatchObject({ status: 'done', suspects: 1 });
   });
 });
 
