@@ -132,15 +132,20 @@ export class ChunkSweeper {
     metrics.sweepChunk(pair.id, isEqual ? 'equal' : 'differing');
   }
 
-  /** Where most chunks differ of late, the next is parted into buckets at once: its whole digest would only say that it differs too. */
+  /** Where the next chunk is likely to differ, it is parted into buckets at once: its whole digest would only say that it does. */
   private async *findings(table: TableSweep, part: TouchedPart, comparison: Comparison, size: ChunkSize): AsyncGenerator<ChunkFindings> {
     if (part.kind === 'keys') {
       yield* compareKeys(comparison, part.keys);
       return;
     }
     const { range } = part;
-    if (table.mostlyDiffers) yield* locateByBucket(comparison, range, bucketsFor(BigInt(size.rows)));
+    if (table.mostlyDiffers || this.isLively(table, size.rows)) yield* locateByBucket(comparison, range, bucketsFor(BigInt(size.rows)));
     else yield* this.digested(comparison, range, size.rows, size);
+  }
+
+  /** Whether each chunk can be expected to hold a row with a change under way. */
+  private isLively({ pair, estimatedRows }: TableSweep, chunkRows: number): boolean {
+    return this.parts.pending.tableSize(pair.id) * chunkRows > Number(estimatedRows);
   }
 
   /** Digests a range, or, where that takes a database too long, parts of it. */
