@@ -1,0 +1,162 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runCheck } from '../../../src/app/one-off-check.ts';
+import { loadConfig } from '../../../src/config/load.ts';
+import type { Drift } from '../../../src/domain/drift.ts';
+import type { PostgresPair } from '../../stack/postgres-server.ts';
+import { startPostgresPair } from '../../stack/postgres-server.ts';
+import { differences, outlines, printedRows, type PrintedRow } from './sweep-oracle.ts';
+import { type Shape, shapes, simple } from './sweep-shapes.ts';
+
+const PATHS = ['fast', 'client', 'portable'] as const;
+const ROWS = 600;
+const CHUNK_ROWS = 50;
+const LARGE_ROWS = 120_000;
+
+/** Two databases that sort text otherwise: by bytes, and as a language does. */
+const DATABASES = { old: 'bytes', new: 'language' } as const;
+const SIDES = ['old', 'new'] as const;
+
+interface Variant {
+  readonly name: string;
+  /** Conditions on `n`, a row's place in key order on its side: what is deleted on new and on old, and what is changed on new. */
+  readonly missing?: string;
+  readonly extra?: string;
+  readonly changed?: string;
+}
+
+const EDGES = `n IN (1, ${ROWS}) OR n % ${CHUNK_ROWS} IN (0, 1)`;
+
+const VARIANTS: readonly Variant[] = [
+  { name: 'no difference' },
+  { name: 'ten scattered', missing: 'n IN (17, 230, 555)', extra: 'n IN (44, 311, 480)', changed: 'n IN (90, 205, 402, 591)' },
+  { name: 'rows missing at both ends and at chunk edges', missing: EDGES },
+  { name: 'rows extra at both ends and at chunk edges', extra: EDGES },
+  { name: 'rows changed at both ends and at chunk edges', changed: EDGES },
+  { name: 'a block missing', missing: 'n BETWEEN 120 AND 410' },
+  { name: 'a block extra', extra: 'n BETWEEN 120 AND 410' },
+  { name: 'every row different', changed: 'true' },
+  { name: 'new empty', missing: 'true' },
+  { name: 'old empty', extra: 'true' },
+  { name: 'both empty', missing: 'true', extra: 'true' },
+];
+
+const SMALL = shapes(ROWS);
+const LARGE = [simple('large', { type: 'bigint', keyOf: 'i', rows: LARGE_ROWS })];
+
+let servers: PostgresPair;
+let folder = '';
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'lockstep-variants-'));
+  servers = await startPostgresPair({ settings: { autovacuum: 'off' } });
+  await servers.old.query(`CREATE DATABASE ${DATABASES.old} TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'`);
+  await servers.new.query(`CREATE DATABASE ${DATABASES.new} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LC_COLLATE 'C' LC_CTYPE 'C'`);
+  for (const side of SIDES) await run(side, [...SMALL, ...LARGE].map(({ create }) => create[side]).join(' '));
+});
+afterAll(async () => {
+  await servers?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function run(side: 'old' | 'new', sql: string): Promise<void> {
+  await servers[side].query(sql, DATABASES[side]);
+}
+
+/** Changes rows by their place in key order; both sides are numbered before either is changed. */
+function edit({ name, key }: Shape, statement: string, condition: string): string {
+  return `WITH numbered AS (SELECT tableoid AS t, ctid AS c, row_number() OVER (ORDER BY ${key.join(', ')}) AS n FROM ${name})
+    ${statement} WHERE (tableoid, ctid) IN (SELECT t, c FROM numbered WHERE ${condition});`;
+}
+
+async function plant(shapes: readonly Shape[], { missing, extra, changed }: Variant): Promise<void> {
+  for (const side of SIDES) {
+    const edits = shapes.map((shape) => {
+      const deleted = side === 'new' ? missing : extra;
+      return [
+        `TRUNCATE ${shape.name}; ${shape.seed(side)}`,
+        side === 'new' && changed !== undefined ? edit(shape, `UPDATE ${shape.name} SET ${shape.change}`, changed) : '',
+        deleted === undefined ? '' : edit(shape, `DELETE FROM ${shape.name}`, deleted),
+        shape.after ?? '',
+      ].join(' ');
+    });
+    await run(side, edits.join('\n'));
+  }
+}
+
+async function check(shapes: readonly Shape[], strategy: (typeof PATHS)[number], chunkRows: number | 'auto'): Promise<{ outcome: Awaited<ReturnType<typeof runCheck>>; drift: readonly Drift[] }> {
+  const text = JSON.stringify({
+    migration: 'shop',
+    databases: { old: { url: servers.old.url(DATABASES.old) }, new: { url: servers.new.url(DATABASES.new) } },
+    slo: { settle: '0s' },
+    sweep: { chunk_rows: chunkRows },
+    samples: { values: 'full' },
+    tables: shapes.map(({ name, where }) => ({ old: `public.${name}`, ...(where === undefined ? {} : { where: { old: where, new: where } }) })),
+  });
+  const file = join(folder, 'lockstep.yaml');
+  writeFileSync(file, text);
+  const config = loadConfig({ file, env: {}, flags: {} });
+  const drift: Drift[] = [];
+  const outcome = await runCheck(config, {
+    tables: [],
+    strategy,
+    signal: new AbortController().signal,
+    logger: pino({ level: 'silent' }),
+    onProgress: () => undefined,
+    onDrift: (found) => drift.push(found),
+    drained: () => Promise.resolve(),
+  });
+  return { outcome, drift };
+}
+
+/** What differs, by reading all of both sides. */
+function expected(tables: readonly Shape[]): Promise<ReturnType<typeof differences>[]> {
+  return Promise.all(tables.map(differencesOf));
+}
+
+async function differencesOf({ name, key, where }: Shape): Promise<ReturnType<typeof differences>> {
+  const [old, neu] = await Promise.all(SIDES.map((side) => servers[side].query<{ printed: PrintedRow }>(printedRows(name, where), DATABASES[side])));
+  return differences(key, (old ?? []).map(({ printed }) => printed), (neu ?? []).map(({ printed }) => printed));
+}
+
+async function expectExact(shapesChecked: readonly Shape[], path: (typeof PATHS)[number], chunkRows: number | 'auto', planted: readonly ReturnType<typeof differences>[]): Promise<void> {
+  const { outcome, drift } = await check(shapesChecked, path, chunkRows);
+  expect(outcome.reason).toBeNull();
+  expect(outcome.tables.filter(({ strategy }) => strategy !== path)).toEqual([]);
+  for (const [index, { name, key }] of shapesChecked.entries()) {
+    const found = outlines(key, drift.filter(({ table }) => table === `public.${name}`));
+    expect({ name, found }).toEqual({ name, found: planted[index] });
+  }
+  expect(outcome.verdict).toBe(planted.some((differing) => differing.length > 0) ? 'drift' : 'match');
+}
+
+describe('all planted differences, and no others, are found with kind, key and columns', () => {
+  for (const [turn, variant] of VARIANTS.entries()) {
+    // Each variant meets each path with a third of the tables, and each table each path in a third of the variants.
+    it.each(PATHS.map((path, index) => ({ path, index })))(`${variant.name}, $path path`, async ({ path, index }) => {
+      const tables = SMALL.filter((_, place) => (place + turn) % PATHS.length === index);
+      await plant(tables, variant);
+      const planted = await expected(tables);
+      const differs = variant.name !== 'no difference' && variant.name !== 'both empty';
+      for (const differing of planted) expect(differing.length > 0).toBe(differs);
+      await expectExact(tables, path, CHUNK_ROWS, planted);
+    });
+  }
+});
+
+describe('many differences of a large table', () => {
+  for (const [variant, count] of [
+    [{ name: 'five thousand scattered', missing: 'n % 72 = 3', extra: 'n % 72 = 30', changed: 'n % 72 = 50' }, 5_000],
+    [{ name: 'a block of 50,000 missing', missing: 'n BETWEEN 20001 AND 70000' }, 50_000],
+  ] as const) {
+    it(variant.name, async () => {
+      await plant(LARGE, variant);
+      const planted = await expected(LARGE);
+      expect(planted.map(({ length }) => length)).toEqual([count]);
+      for (const path of PATHS) await expectExact(LARGE, path, 'auto', planted);
+    });
+  }
+});
