@@ -23,15 +23,24 @@ import { Sessions } from './session.ts';
 /** Keys of one read: large enough to make the round trip cheap, small enough to stay a quick statement. */
 const KEYS_PER_READ_MAX = 1000;
 
-/** Collations that order text by its bytes. */
-const BYTE_COLLATIONS = `('C', 'POSIX', 'C.UTF-8', 'C.utf8', 'ucs_basic')`;
+/** Locales of libc and of PostgreSQL's own provider that order text by its bytes. */
+const BYTE_LOCALES = `('C', 'POSIX', 'C.UTF-8', 'C.utf8')`;
 
+/**
+ * Text columns whose own order is that of bytes. A database's or collation's LC_COLLATE says nothing where ICU sorts,
+ * and is not what sorts under PostgreSQL's own provider, whose locales all go by code points. Servers before 15 have
+ * no provider of databases: read through JSON, it is NULL there.
+ */
 const BYTE_ORDERED_SQL = `
 SELECT a.attname::text
 FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation
-WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped AND (
-  c.collname IN ${BYTE_COLLATIONS}
-  OR (c.collname = 'default' AND (SELECT datcollate IN ${BYTE_COLLATIONS} FROM pg_database WHERE datname = current_database())))`;
+WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped AND CASE c.collprovider
+  WHEN 'c' THEN c.collcollate IN ${BYTE_LOCALES}
+  WHEN 'b' THEN true
+  WHEN 'd' THEN (
+    SELECT CASE coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') WHEN 'c' THEN d.datcollate IN ${BYTE_LOCALES} ELSE to_jsonb(d) ->> 'datlocprovider' = 'b' END
+    FROM pg_database d WHERE d.datname = current_database())
+  ELSE false END`;
 
 /** A table and its partitions or children: their files, which TRUNCATE and a rewrite replace, and columns. */
 const SHAPE_SQL = `
@@ -184,7 +193,8 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   async splitKeys(pair: Pair, after: RowKey | null, signal: AbortSignal): Promise<readonly RowKey[]> {
     const [key] = keyColumns(pair, this.side);
     if (key === undefined || key.column.expression !== undefined) return [];
-    const rows = await this.ranged(pair, signal, (byteOrdered) => splitKeysStatement(pair, this.side, after, byteOrdered));
+    const { sql, parameters } = splitKeysStatement(pair, this.side, after);
+    const rows = await this.sessions.query(sql, parameters, qualifiedName(tableOn(pair, this.side)), signal);
     return rows.map((row) => [this.canonical(pair, key.pairColumn, row[0] ?? '')]);
   }
 

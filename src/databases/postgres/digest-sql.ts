@@ -6,7 +6,7 @@ import { valuesOf } from '../../domain/values/column-values.ts';
 import { binarySql, rowHashChainSql } from '../../domain/values/hash-sql.ts';
 import type { BucketChoice, KeyRange } from '../../verify/ports.ts';
 import type { ByteOrdered } from './key-sql.ts';
-import { ROW, boundSql, castOf, columnSql, filterSql, keyColumns, keyEquals, orderSql, quoteTable, rangeSql } from './key-sql.ts';
+import { ROW, castOf, columnSql, filterSql, keyColumns, keyEquals, orderSql, quoteTable, rangeSql, sortsAsText } from './key-sql.ts';
 
 export interface Statement {
   readonly sql: string;
@@ -128,17 +128,19 @@ export function keyAfterStatement(pair: Pair, side: Side, range: KeyRange, rows:
  * What the planner's statistics know of the first key column: bounds of its histogram and its commonest values, as text,
  * in the order of ranges. They are only places to split at, so however old they are, no row is left out.
  */
-export function splitKeysStatement(pair: Pair, side: Side, after: RowKey | null, byteOrdered: ByteOrdered): Statement {
+export function splitKeysStatement(pair: Pair, side: Side, after: RowKey | null): Statement {
   const [key] = keyColumns(pair, side);
   if (key === undefined) throw new RangeError('a pair without a key');
   const { schema, name } = tableOn(pair, side);
   const type = castOf(key.column);
-  const order = orderSql(key, byteOrdered).includes(' COLLATE ') ? 'v.b::text COLLATE "C"' : 'v.b';
+  // The column's own collation, by which ranges may go, is not that of values unnested here.
+  const asText = sortsAsText(key);
+  const order = asText ? 'v.b::text COLLATE "C"' : 'v.b';
   const parameters = [schema, name, key.column.name];
   const conditions = ['v.b IS NOT NULL'];
   if (after?.[0] !== undefined) {
     parameters.push(after[0]);
-    conditions.push(`${order} > ${boundSql(key, byteOrdered, `$${parameters.length}`, after[0])}`);
+    conditions.push(`${order} > $${parameters.length}::${asText ? 'text' : type}`);
   }
   const known = 'SELECT histogram_bounds, most_common_vals FROM pg_catalog.pg_stats WHERE schemaname = $1 AND tablename = $2 AND attname = $3 ORDER BY inherited DESC LIMIT 1';
   const bounds = `SELECT unnest(histogram_bounds::text::${type}[]) FROM s UNION SELECT unnest(most_common_vals::text::${type}[]) FROM s`;

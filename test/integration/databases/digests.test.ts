@@ -2,9 +2,10 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostgresDatabase } from '../../../src/databases/postgres/database.ts';
 import type { Pair } from '../../../src/domain/pair.ts';
-import { keyId } from '../../../src/domain/row.ts';
+import { keyId, type RowKey } from '../../../src/domain/row.ts';
 import type { DigestPath } from '../../../src/domain/status.ts';
 import type { Digest, KeyRange } from '../../../src/verify/ports.ts';
+import { planChunks } from '../../../src/verify/sweep-plan.ts';
 import type { PostgresPair } from '../../stack/postgres-server.ts';
 import { startPostgresPair } from '../../stack/postgres-server.ts';
 import { pairOf } from './pairs.ts';
@@ -231,5 +232,41 @@ describe('digests of any path', () => {
     let rows = 0n;
     for (let index = 0; index + 1 < bounds.length; index++) rows += (await old.digest(pair, { from: bounds[index] ?? null, to: bounds[index + 1] ?? null }, 'fast', FOREVER)).rows;
     expect(rows).toBe(7000n);
+  });
+
+  it('part text keys by bytes, however the database and the column sort them', async () => {
+    const keys = `SELECT (ARRAY['a', 'A', 'ä', 'Z', 'z-', '_', ' ', 'é', 'ß', '😀'])[1 + i % 10] || i / 10 FROM generate_series(1, 400) i`;
+    const locales: Readonly<Record<string, string>> = {
+      by_bytes: `LC_COLLATE 'C' LC_CTYPE 'C'`,
+      by_language: `LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LC_COLLATE 'C' LC_CTYPE 'C'`,
+      ...(servers.old.major < 17 ? {} : { by_code_points: `LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LC_COLLATE 'C' LC_CTYPE 'C'` }),
+    };
+    for (const [database, locale] of Object.entries(locales)) {
+      await servers.old.query(`CREATE DATABASE ${database} TEMPLATE template0 ENCODING 'UTF8' ${locale}`);
+      const sorting = new PostgresDatabase({ side: 'old', url: servers.old.url(database), pool: 1 });
+      try {
+        for (const collation of ['default', 'C', 'en-x-icu']) {
+          const name = `sorted_${collation.replaceAll('-', '_').toLowerCase()}`;
+          await servers.old.query(`CREATE TABLE public.${name} (id text COLLATE "${collation}" PRIMARY KEY); INSERT INTO public.${name} ${keys}; ANALYZE public.${name}`, database);
+          const pair = await pairOf(sorting, sorting, name);
+          const inOrder = (found: readonly RowKey[]): void => {
+            const texts = found.map(([text]) => Buffer.from(text ?? ''));
+            expect({ database, collation, keys: texts.map(String) }).toEqual({ database, collation, keys: texts.toSorted((left, right) => left.compare(right)).map(String) });
+          };
+          const splits = await sorting.splitKeys(pair, null, FOREVER);
+          expect(splits.length).toBeGreaterThan(10);
+          inOrder(splits);
+          expect(await sorting.splitKeys(pair, splits[5] ?? null, FOREVER)).toEqual(splits.slice(6));
+          const planned: KeyRange[] = [];
+          for await (const range of planChunks({ side: sorting, pair, from: null, chunkRows: () => 30, estimatedRows: 400n, signal: FOREVER })) planned.push(range);
+          const rows: RowKey[] = [];
+          for (const range of planned) rows.push(...(await sorting.rowDigests(pair, range, 1000, 'portable', FOREVER)).map(({ key }) => key));
+          expect(rows).toHaveLength(400);
+          inOrder(rows);
+        }
+      } finally {
+        await sorting.close();
+      }
+    }
   });
 });

@@ -148,15 +148,16 @@ describe('all planted differences, and no others, are found with kind, key and c
 });
 
 describe('many differences of a large table', () => {
-  for (const [variant, count] of [
-    [{ name: 'five thousand scattered', missing: 'n % 72 = 3', extra: 'n % 72 = 30', changed: 'n % 72 = 50' }, 5_000],
-    [{ name: 'a block of 50,000 missing', missing: 'n BETWEEN 20001 AND 70000' }, 50_000],
+  for (const [variant, count, paths] of [
+    [{ name: 'five thousand scattered', missing: 'n % 72 = 3', extra: 'n % 72 = 30', changed: 'n % 72 = 50' }, 5_000, PATHS],
+    // Confirming it takes far longer than finding it, which smaller blocks do on each path.
+    [{ name: 'a block of 50,000 missing', missing: 'n BETWEEN 20001 AND 70000' }, 50_000, ['client']],
   ] as const) {
     it(variant.name, async () => {
       await plant(LARGE, variant);
       const planted = await expected(LARGE);
       expect(planted.map(({ length }) => length)).toEqual([count]);
-      for (const path of PATHS) await expectExact(LARGE, path, 'auto', planted);
+      for (const path of paths) await expectExact(LARGE, path, 'auto', planted);
     });
   }
 });
