@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { setFlagsFromString } from 'node:v8';
 import { errorLines } from './cli/error-lines.ts';
 import { runCommandLine } from './cli/program.ts';
 
@@ -6,6 +7,14 @@ import { runCommandLine } from './cli/program.ts';
 const STOP_GRACE_MS = 30_000;
 
 const EXIT_ERROR = 2;
+
+/**
+ * A check runs beside whatever else its machine does, and what it holds at a time is little: the heap is collected when it has
+ * grown by half instead of several times over, and short-lived objects keep the space that they begin with.
+ */
+const SMALL_HEAP_FLAGS = ['--heap-growing-percent=50', '--semi-space-growth-factor=1'];
+
+if (process.argv[2] === 'check') for (const flag of SMALL_HEAP_FLAGS) setFlagsFromString(flag);
 
 const stop = new AbortController();
 
