@@ -206,7 +206,7 @@ export class Sweeps {
       table.touchedEpoch = touched.resume(pair.id, table.touchedEpoch, shape);
       return null;
     }
-    const why = touched.isReshaped(pair.id, shape) ? 'the table was altered or rewritten since the last sweep' : this.needsFull(pair);
+    const why = this.needsFull(pair) ?? (touched.isReshaped(pair.id, shape) ? 'the table was altered or rewritten since the last sweep' : null);
     if (table.kind === 'incremental' && why !== null) {
       table.kind = 'full';
       table.kindReason = `a full sweep in place of an incremental one: ${why}`;

@@ -155,7 +155,7 @@ export class TouchedKeys {
     if (epoch === null || table.needsFull !== null) return;
     for (const [id, entry] of table.entries) if (entry.epoch < epoch) this.drop(table, id, entry);
     if (table.entries.size === 0) table.shift = null;
-    table.prunedBelow = epoch;
+    table.prunedBelow = Math.max(table.prunedBelow ?? epoch, epoch);
     table.isDirty = true;
   }
 
@@ -214,7 +214,8 @@ export class TouchedKeys {
   }
 
   private noteShape(table: TableTouches, shape: string): void {
-    if (table.shape !== null && table.shape !== shape) this.lose(table.pair.id, 'the table was altered or rewritten since the last sweep');
+    // What is known already, a truncate for one, says more.
+    if (table.shape !== null && table.shape !== shape) this.lose(table.pair.id, table.needsFull ?? 'the table was altered or rewritten since the last sweep');
     table.shape = shape;
     table.isDirty = true;
   }

@@ -7,6 +7,7 @@ import { DelayedLink } from '../../stack/delayed-link.ts';
 import { freePort } from '../../stack/ports.ts';
 import { type Stack, startStack } from '../../stack/stack.ts';
 import { Service } from '../scenario/service.ts';
+import { replicate } from './replication.ts';
 
 const TABLE = 'public.accounts';
 /** One write in so many goes to one of a few rows that never rest. */
@@ -63,14 +64,7 @@ export class LiveSweep {
 INSERT INTO accounts SELECT i, 'owner ' || i, i * 1.25, timestamptz '2024-01-01 00:00:00+00' + i * interval '1 s', CASE WHEN i % 3 = 0 THEN NULL ELSE md5(i::text) END FROM generate_series(1, ${rows}) i`);
         await server.query('VACUUM ANALYZE accounts');
       }
-      await stack.old.query('CREATE PUBLICATION pipeline FOR TABLE accounts');
-      await stack.new.query(`ALTER SYSTEM SET wal_receiver_status_interval = '1s'`);
-      await stack.new.query('SELECT pg_reload_conf()');
-      const database = new URL(stack.old.url()).pathname.slice(1);
-      await stack.old.query(`SELECT pg_create_logical_replication_slot('pipeline', 'pgoutput')`);
-      await stack.new.query(
-        `CREATE SUBSCRIPTION pipeline CONNECTION 'host=127.0.0.1 port=${link.port} dbname=${database} user=postgres' PUBLICATION pipeline WITH (copy_data = false, create_slot = false)`,
-      );
+      await replicate({ old: stack.old, new: stack.new, table: 'accounts', port: link.port });
       const port = await freePort();
       const configFile = join(folder, 'lockstep.yaml');
       writeFileSync(
