@@ -115,11 +115,15 @@ function outcomeOf(sweep: Sweep, core: Core, unsettled: ReadonlyMap<string, numb
     tables: sweep.tables.map((table) => ({
       table: table.table,
       rows: table.rows,
+      suspects: table.suspects,
+      inFlight: table.inFlight,
+      equivalent: table.equivalent,
+      unverifiable: table.unverifiable,
       drift: core.book.openCount(table.table),
       strategy: table.strategy,
       strategyReason: table.strategyReason,
       elapsedMs: (table.endedAtMs ?? table.startedAtMs) - table.startedAtMs,
-      findings: findings.get(table.table) ?? [],
+      findings: [...(findings.get(table.table) ?? []), ...core.sweeps.findingsOf(table.table)],
     })),
     drift,
   };

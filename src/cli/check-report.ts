@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import { DriftGroups, groupSentence } from '../domain/causes/groups.ts';
 import { driftGroupJson, driftJson } from '../domain/drift-json.ts';
 import type { Drift, RowSample } from '../domain/drift.ts';
-import type { CheckOutcome } from '../domain/outcome.ts';
+import type { CheckOutcome, TableOutcome } from '../domain/outcome.ts';
 import type { TextOutput } from './context.ts';
 import { formatElapsed, textTable } from './text-table.ts';
 
@@ -68,6 +68,8 @@ export class CheckReport {
 
   private asText(outcome: CheckOutcome): string {
     const lines = tableLines(outcome);
+    const rechecked = outcome.tables.flatMap(recheckedLine);
+    if (rechecked.length > 0) lines.push('', ...rechecked);
     const findings = outcome.tables.flatMap((table) => table.findings);
     if (findings.length > 0) lines.push('', ...findings.map(({ severity, message }) => `${severity.padEnd(10)}  ${message}`));
     if (this.found > 0) lines.push('', ...this.rows);
@@ -98,6 +100,10 @@ function asJson(outcome: CheckOutcome): object {
     tables: outcome.tables.map((table) => ({
       table: table.table,
       rows: { old: exactNumber(table.rows.old), new: exactNumber(table.rows.new) },
+      suspects: table.suspects,
+      in_flight: table.inFlight,
+      equivalent: table.equivalent,
+      unverifiable: table.unverifiable,
       drift: table.drift,
       strategy: table.strategy,
       strategy_reason: table.strategyReason,
@@ -126,6 +132,17 @@ function tableLines(outcome: CheckOutcome): string[] {
     ]),
     ['left', 'right', 'right', 'right', 'left', 'right'],
   );
+}
+
+/** How much of a table was rechecked; nothing where that brought drift alone. */
+function recheckedLine({ table, suspects, inFlight, equivalent, unverifiable }: TableOutcome): readonly string[] {
+  const parts = [
+    [inFlight, 'in flight and equal since'],
+    [equivalent, 'equal in value with different digests'],
+    [unverifiable, 'never at rest'],
+  ] as const;
+  const told = parts.filter(([rows]) => rows > 0).map(([rows, what]) => `${rows} ${what}`);
+  return told.length === 0 ? [] : [`${table}: ${suspects} ${suspects === 1 ? 'row' : 'rows'} rechecked: ${told.join(', ')}`];
 }
 
 function driftLine(drift: Drift): string {

@@ -8,6 +8,11 @@ export interface TableOutcome {
   readonly table: string;
   /** Exact row counts as decimal text. */
   readonly rows: Readonly<Record<Side, string>>;
+  /** Rows whose digests differed and that were rechecked, and what they came to beside drift. */
+  readonly suspects: number;
+  readonly inFlight: number;
+  readonly equivalent: number;
+  readonly unverifiable: number;
   /** Drift found in this table. */
   readonly drift: number;
   readonly strategy: string;

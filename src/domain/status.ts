@@ -66,8 +66,14 @@ export interface SweepTableProgress {
   readonly chunksDone: number;
   readonly chunksDiffering: number;
   readonly rows: Readonly<Record<Side, string>>;
-  /** Rows handed to the recheck, and what became of them. */
+  /** Rows handed to the recheck; what became of them follows, but for those that wait for it still. */
   readonly suspects: number;
+  /** Equal when they were looked at again, or left to the stream with a change of theirs that is under way. */
+  readonly inFlight: number;
+  /** Equal in value, though their digests differ: of a sample that is taken when the sweep ends. */
+  readonly equivalent: number;
+  /** Given up without an answer: they never came to rest. */
+  readonly unverifiable: number;
   readonly drift: number;
   readonly startedAtMs: number;
   readonly endedAtMs: number | null;

@@ -4,7 +4,7 @@ import { PHASES } from '../domain/gate.ts';
 import type { Side } from '../domain/pair.ts';
 import { PAUSE_REASONS } from '../domain/sweep-pause.ts';
 import type { PipelineFinding } from '../domain/status.ts';
-import type { CheckVerdict } from '../verify/ports.ts';
+import { SUSPECT_RESULTS, type CheckVerdict } from '../verify/ports.ts';
 
 /** What a metric is called, what it counts, and by what. */
 export interface MetricDefinition {
@@ -85,6 +85,7 @@ export const METRICS = {
   sweepPaused: gauge('lockstep_sweep_paused', '1 while the running sweep stands still for this reason, 0 else.', ['table', 'reason']),
   sweepRows: counter('lockstep_sweep_rows_total', 'Rows digested by sweeps.', ['table', 'side']),
   sweepChunks: counter('lockstep_sweep_chunks_total', 'Chunks compared by sweeps.', ['table', 'result']),
+  sweepSuspects: counter('lockstep_sweep_suspects_total', 'Rows whose digests differed in sweeps that have ended, by what they came to.', ['table', 'result']),
   sweepLastClean: gauge('lockstep_sweep_last_clean_timestamp_seconds', 'When the last clean full sweep ended.', ['table']),
   sweepLastCleanIncremental: gauge('lockstep_sweep_incremental_last_clean_timestamp_seconds', 'When the last clean incremental sweep ended: it compares touched rows alone.', ['table']),
   touchedKeys: gauge('lockstep_touched_keys', 'Keys, or ranges of keys, that the next incremental sweep compares.', ['table']),
@@ -105,7 +106,6 @@ const CLOSED_LABELS: Readonly<Record<string, readonly string[]>> = {
   phase: PHASES,
   finding: PIPELINE_FINDINGS,
   severity: SCHEMA_SEVERITIES,
-  result: CHUNK_RESULTS,
 };
 
 /** The metrics as a Markdown document: the text of docs/metrics.md. */
@@ -130,6 +130,8 @@ export function metricsDocument(): string {
   for (const [label, values] of Object.entries(CLOSED_LABELS)) lines.push(`| \`${label}\` | ${verdicts(values)} |`);
   lines.push(`| \`verdict\` of \`${METRICS.checks.name}\` | ${verdicts(CHECK_VERDICTS)} |`);
   lines.push(`| \`verdict\` of \`${METRICS.gateVerdict.name}\` | ${verdicts(GATE_VERDICTS)} |`);
+  lines.push(`| \`result\` of \`${METRICS.sweepChunks.name}\` | ${verdicts(CHUNK_RESULTS)} |`);
+  lines.push(`| \`result\` of \`${METRICS.sweepSuspects.name}\` | ${verdicts(SUSPECT_RESULTS)} |`);
   lines.push(`| \`reason\` of \`${METRICS.sweepPaused.name}\` | ${verdicts(PAUSE_REASONS)} |`);
   lines.push(`| \`reason\` of \`${METRICS.deadLetters.name}\` | ${verdicts(DEAD_LETTER_REASONS)} and others |`);
   lines.push('', '## Histogram buckets', '');

@@ -6,7 +6,7 @@ import { PHASES } from '../domain/gate.ts';
 import type { Side } from '../domain/pair.ts';
 import { PAUSE_REASONS } from '../domain/sweep-pause.ts';
 import type { Summary, TableStatus } from '../domain/status.ts';
-import type { CheckVerdict, VerifyMetrics } from '../verify/ports.ts';
+import { SUSPECT_RESULTS, type CheckVerdict, type SuspectResult, type VerifyMetrics } from '../verify/ports.ts';
 import type { MetricDefinition } from './definitions.ts';
 import {
   CHANGE_OPS,
@@ -42,6 +42,7 @@ export class Metrics implements VerifyMetrics {
   readonly #lagBreaches = this.#counter(METRICS.lagBreaches);
   readonly #sweepRows = this.#counter(METRICS.sweepRows);
   readonly #sweepChunks = this.#counter(METRICS.sweepChunks);
+  readonly #sweepSuspects = this.#counter(METRICS.sweepSuspects);
   readonly #deadLetters = this.#counter(METRICS.deadLetters);
   readonly #lag = this.#histogram(METRICS.lag);
   readonly #driftDetection = this.#histogram(METRICS.driftDetection);
@@ -88,6 +89,7 @@ export class Metrics implements VerifyMetrics {
         this.#driftConfirmed.inc({ table, kind }, 0);
         this.#driftResolved.inc({ table, kind }, 0);
       }
+      for (const result of SUSPECT_RESULTS) this.#sweepSuspects.inc({ table, result }, 0);
       for (const result of CHUNK_RESULTS) this.#sweepChunks.inc({ table, result }, 0);
       this.#lagBreaches.inc({ table }, 0);
       this.#lag.zero({ table });
@@ -135,6 +137,10 @@ export class Metrics implements VerifyMetrics {
 
   sweepChunk(table: string, result: 'equal' | 'differing'): void {
     this.#sweepChunks.inc({ table, result });
+  }
+
+  sweepSuspects(table: string, result: SuspectResult, rows: number): void {
+    this.#sweepSuspects.inc({ table, result }, rows);
   }
 
   deadLetter(topic: string, reason: string): void {

@@ -29,6 +29,9 @@ interface SweepTableRow {
   readonly new_rows: string;
   readonly suspects: string;
   readonly drift: string;
+  readonly in_flight: string;
+  readonly equivalent: string;
+  readonly unverifiable: string;
   readonly started_ms: string;
   readonly ended_ms: string | null;
   readonly error: string | null;
@@ -48,21 +51,23 @@ export async function writeSweep(client: PoolClient, migration: string, sweep: S
   await client.query(
     `INSERT INTO lockstep.sweep_tables (migration, sweep_id, table_name, ordinal, status, strategy, strategy_reason,
        progress_ratio, chunks_done, chunks_differing, old_rows, new_rows, suspects, drift, started_ms, ended_ms, error,
-       started_at_us, resume_from, kind, kind_reason, touched_epoch)
+       started_at_us, resume_from, kind, kind_reason, touched_epoch, in_flight, equivalent, unverifiable)
      SELECT $1, $2, table_name, ordinal, status, strategy, strategy_reason, progress_ratio, chunks_done, chunks_differing,
-       old_rows, new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from::text[], kind, kind_reason, touched_epoch
+       old_rows, new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from::text[], kind, kind_reason, touched_epoch, in_flight, equivalent, unverifiable
      FROM unnest($3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::float8[], $9::bigint[], $10::bigint[],
        $11::numeric[], $12::numeric[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[],
-       $18::bigint[], $19::text[], $20::text[], $21::text[], $22::bigint[])
+       $18::bigint[], $19::text[], $20::text[], $21::text[], $22::bigint[],
+       $23::bigint[], $24::bigint[], $25::bigint[])
        AS t (table_name, ordinal, status, strategy, strategy_reason, progress_ratio, chunks_done, chunks_differing,
-         old_rows, new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from, kind, kind_reason, touched_epoch)
+         old_rows, new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from, kind, kind_reason, touched_epoch, in_flight, equivalent, unverifiable)
      ON CONFLICT (migration, sweep_id, table_name) DO UPDATE SET ordinal = EXCLUDED.ordinal, status = EXCLUDED.status,
        strategy = EXCLUDED.strategy, strategy_reason = EXCLUDED.strategy_reason, progress_ratio = EXCLUDED.progress_ratio,
        chunks_done = EXCLUDED.chunks_done, chunks_differing = EXCLUDED.chunks_differing, old_rows = EXCLUDED.old_rows,
        new_rows = EXCLUDED.new_rows, suspects = EXCLUDED.suspects, drift = EXCLUDED.drift,
        started_ms = EXCLUDED.started_ms, ended_ms = EXCLUDED.ended_ms, error = EXCLUDED.error,
        started_at_us = EXCLUDED.started_at_us, resume_from = EXCLUDED.resume_from,
-       kind = EXCLUDED.kind, kind_reason = EXCLUDED.kind_reason, touched_epoch = EXCLUDED.touched_epoch`,
+       kind = EXCLUDED.kind, kind_reason = EXCLUDED.kind_reason, touched_epoch = EXCLUDED.touched_epoch,
+       in_flight = EXCLUDED.in_flight, equivalent = EXCLUDED.equivalent, unverifiable = EXCLUDED.unverifiable`,
     [
       migration,
       sweep.id,
@@ -86,6 +91,9 @@ export async function writeSweep(client: PoolClient, migration: string, sweep: S
       tables.map((table) => table.kind),
       tables.map((table) => shownText(table.kindReason)),
       tables.map((table) => table.touchedEpoch),
+      tables.map((table) => table.inFlight),
+      tables.map((table) => table.equivalent),
+      tables.map((table) => table.unverifiable),
     ],
   );
 }
@@ -106,6 +114,9 @@ function sweepTableFromRow(row: SweepTableRow): StoredSweepTable {
     chunksDiffering: Number(row.chunks_differing),
     rows: { old: row.old_rows, new: row.new_rows },
     suspects: Number(row.suspects),
+    inFlight: Number(row.in_flight),
+    equivalent: Number(row.equivalent),
+    unverifiable: Number(row.unverifiable),
     drift: Number(row.drift),
     startedAtMs: Number(row.started_ms),
     endedAtMs: msOrNull(row.ended_ms),
@@ -120,7 +131,7 @@ async function withTables(pool: Pool, migration: string, sweeps: readonly SweepR
   if (sweeps.length === 0) return [];
   const { rows } = await pool.query<SweepTableRow>(
     `SELECT sweep_id, table_name, status, strategy, strategy_reason, progress_ratio, chunks_done, chunks_differing, old_rows,
-       new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from, kind, kind_reason, touched_epoch
+       new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from, kind, kind_reason, touched_epoch, in_flight, equivalent, unverifiable
      FROM lockstep.sweep_tables WHERE migration = $1 AND sweep_id = ANY ($2::text[]) ORDER BY sweep_id, ordinal`,
     [migration, sweeps.map((sweep) => sweep.id)],
   );

@@ -13,5 +13,6 @@ export const NO_METRICS: VerifyMetrics = {
   lagBudgetBreach: nothing,
   sweepRows: nothing,
   sweepChunk: nothing,
+  sweepSuspects: nothing,
   deadLetter: nothing,
 };

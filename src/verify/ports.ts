@@ -387,6 +387,10 @@ export interface Clock {
 /** The closed set of what one check can come to. */
 export type CheckVerdict = 'match' | 'mismatch' | 'inconclusive' | 'hot' | 'unverifiable';
 
+/** What a row whose digests differ can turn out to be. */
+export const SUSPECT_RESULTS = ['in_flight', 'equivalent', 'unverifiable', 'drift'] as const;
+export type SuspectResult = (typeof SUSPECT_RESULTS)[number];
+
 /** Counters that verification moves; gauges are taken from its status instead. */
 export interface VerifyMetrics {
   changeEvent(table: string, side: Side, op: string): void;
@@ -398,5 +402,7 @@ export interface VerifyMetrics {
   lagBudgetBreach(table: string): void;
   sweepRows(table: string, side: Side, rows: bigint): void;
   sweepChunk(table: string, result: 'equal' | 'differing'): void;
+  /** So many suspects of a table's sweep that has ended came to this. */
+  sweepSuspects(table: string, result: SuspectResult, rows: number): void;
   deadLetter(topic: string, reason: string): void;
 }

@@ -169,7 +169,11 @@ export class ChunkSweeper {
     const { pending, clock } = this.parts;
     while (table.waiting >= SUSPECTS_MAX && !signal.aborted) await clock.sleep(SUSPECTS_WAIT_MS, signal);
     signal.throwIfAborted();
-    const suspect: Suspect = { chunk, check: pending.suspect(table.pair, key, 'sweep', clock.nowMs(), (end) => this.suspectEnded(table, suspect, end)) };
+    const ended = (end: CheckEnd): void => {
+      if (end.kind === 'match' && end.present) table.foundEqual.offer(key);
+      this.suspectEnded(table, suspect, end);
+    };
+    const suspect: Suspect = { chunk, check: pending.suspect(table.pair, key, 'sweep', clock.nowMs(), ended) };
     table.suspected(suspect);
   }
 
@@ -208,7 +212,7 @@ export class ChunkSweeper {
         break;
       }
       case 'unsettled':
-        table.settled(suspect, {});
+        table.settled(suspect, { unverifiable: 1 });
         break;
     }
   }

@@ -2,9 +2,10 @@ import { LockstepError, rootMessage } from '../domain/errors.ts';
 import { otherSide, type Pair, type Side } from '../domain/pair.ts';
 import { keyId, type RowKey } from '../domain/row.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
-import type { Sweep, SweepKind, SweepStatus, SweepTableProgress } from '../domain/status.ts';
+import type { SchemaFinding, Sweep, SweepKind, SweepStatus, SweepTableProgress } from '../domain/status.ts';
 import type { DriftBook } from './drift-book.ts';
-import type { Clock, Database, VerifyStore } from './ports.ts';
+import { countEquivalent, equivalentFindings } from './equivalent-rows.ts';
+import { SUSPECT_RESULTS, type Clock, type Database, type VerifyMetrics, type VerifyStore } from './ports.ts';
 import type { Proofs } from './proofs.ts';
 import type { ChunkSweeper } from './sweep-chunks.ts';
 import { chooseStrategy, type AskedStrategy } from './sweep-strategy.ts';
@@ -29,6 +30,7 @@ export interface SweepsParts {
   readonly pending: PendingChecks;
   readonly touched: TouchedKeys;
   readonly skew: Readonly<Record<Side, ClockSkew>>;
+  readonly metrics: Pick<VerifyMetrics, 'sweepSuspects'>;
   readonly store: Pick<VerifyStore, 'saveSweep' | 'unfinishedSweep'>;
   readonly clock: Clock;
   readonly makeId: () => string;
@@ -71,6 +73,13 @@ export class Sweeps {
       if (part !== undefined) return part.describe(this.parts.clock.nowMs());
     }
     return null;
+  }
+
+  /** What the sweep under way or the last one that had this table says about the pair itself. */
+  findingsOf(table: string): readonly SchemaFinding[] {
+    const pair = this.parts.pairs.find((candidate) => candidate.id === table);
+    const progress = this.progressOf(table);
+    return pair === undefined || progress === null ? [] : equivalentFindings(pair, progress);
   }
 
   /**
@@ -171,6 +180,7 @@ export class Sweeps {
       await this.save(sweep, false);
     }
     signal.throwIfAborted();
+    await this.countSuspects(table, signal);
     table.status = 'done';
     table.endedAtMs = clock.nowMs();
     this.parts.touched.ended(table.pair.id, table.kind, table.touchedEpoch);
@@ -184,6 +194,21 @@ export class Sweeps {
     });
     else proofs.incrementalEnded(table.pair.id, table.endedAtMs, book.openCount(table.pair.id) === 0);
     this.report(table);
+  }
+
+  /** What the suspects came to, once all are settled. What cannot be read again any more counts as in flight. */
+  private async countSuspects(table: TableSweep, signal: AbortSignal): Promise<void> {
+    const { sides, chunks, metrics } = this.parts;
+    const { pair, strategy } = table;
+    try {
+      const equivalent = await chunks.ask(() => countEquivalent({ sides, pair, path: strategy.path, signal }, table.foundEqual.all()), signal);
+      table.countEquivalent(equivalent);
+    } catch (error) {
+      if (signal.aborted || !(error instanceof LockstepError)) throw error;
+    }
+    const { drift, inFlight, equivalent, unverifiable } = table.describe(this.parts.clock.nowMs());
+    const counts = { drift, in_flight: inFlight, equivalent, unverifiable };
+    for (const result of SUSPECT_RESULTS) metrics.sweepSuspects(pair.id, result, counts[result]);
   }
 
   /** Why a table's next sweep must be a full one; null: an incremental one is possible. */

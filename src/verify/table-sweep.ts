@@ -3,12 +3,16 @@ import { Pace } from '../domain/pace.ts';
 import type { RowKey } from '../domain/row.ts';
 import type { SweepKind, SweepStatus, SweepTableProgress } from '../domain/status.ts';
 import type { PauseReason } from '../domain/sweep-pause.ts';
+import { KeySample } from './key-sample.ts';
 import type { KeyRange, StoredSweepTable } from './ports.ts';
 import type { Check } from './pending-checks.ts';
 import type { Strategy } from './sweep-strategy.ts';
 
 /** So many of the last chunks are looked at to tell whether the next is likely to differ. */
 const RECENT_CHUNKS = 8;
+/** Rows that the recheck found equal of which the digests are taken again, and the characters of their keys: enough to see that a digest is wrong. */
+const EQUAL_SAMPLE_KEYS = 500;
+const EQUAL_SAMPLE_CHARS = 1024 * 1024;
 
 /** What a sweep counts. */
 export interface Tally {
@@ -18,6 +22,10 @@ export interface Tally {
   newRows: bigint;
   suspects: number;
   drift: number;
+  /** Suspects whose digests differ, though their values do not. */
+  equivalent: number;
+  /** Suspects that were given up without an answer. */
+  unverifiable: number;
 }
 
 /** A chunk that is compared, or whose suspects wait for their recheck. */
@@ -38,6 +46,8 @@ export interface Suspect {
 export class TableSweep {
   readonly pair: Pair;
   readonly tally: Tally = emptyTally();
+  /** Suspects that the recheck found equal. */
+  readonly foundEqual = new KeySample(EQUAL_SAMPLE_KEYS, EQUAL_SAMPLE_CHARS);
   strategy: Strategy = { path: 'portable', reason: 'the table’s turn has not come' };
   status: SweepStatus = 'running';
   kind: SweepKind;
@@ -85,6 +95,8 @@ export class TableSweep {
       newRows: BigInt(stored.rows.new),
       suspects: stored.suspects,
       drift: stored.drift,
+      equivalent: stored.equivalent,
+      unverifiable: stored.unverifiable,
     };
     add(table.tally, counted);
     add(table.kept, counted);
@@ -174,6 +186,11 @@ export class TableSweep {
     return this.suspects.size;
   }
 
+  /** So many of the suspects that were found equal are equivalent. */
+  countEquivalent(rows: number): void {
+    add(this.tally, { equivalent: rows });
+  }
+
   describe(nowMs: number): SweepTableProgress {
     const isRunning = this.status === 'running';
     return {
@@ -187,7 +204,7 @@ export class TableSweep {
       rowsPerSecond: !isRunning ? null : this.pause !== null ? 0 : this.pace.perSecond(this.workedMs(nowMs)),
       etaMs: isRunning && this.pause === null ? this.pace.etaMs(this.workedMs(nowMs), this.estimatedRows) : null,
       pausedBy: isRunning ? (this.pause?.reason ?? null) : null,
-      ...tallyJson(this.tally),
+      ...tallyJson(this.tally, this.waiting),
       startedAtMs: this.startedAtMs,
       endedAtMs: this.endedAtMs,
       error: this.error,
@@ -196,7 +213,7 @@ export class TableSweep {
 
   /** As the state store keeps it. */
   stored(nowMs: number): StoredSweepTable {
-    return { ...this.describe(nowMs), ...(this.isUnfinished ? tallyJson(this.kept) : {}), startedAtUs: this.startedAtUs, resumeFrom: this.resumeFrom, touchedEpoch: this.touchedEpoch };
+    return { ...this.describe(nowMs), ...(this.isUnfinished ? tallyJson(this.kept, 0) : {}), startedAtUs: this.startedAtUs, resumeFrom: this.resumeFrom, touchedEpoch: this.touchedEpoch };
   }
 
   private progressRatio(): number {
@@ -220,7 +237,7 @@ export class TableSweep {
 }
 
 function emptyTally(): Tally {
-  return { chunksDone: 0, chunksDiffering: 0, oldRows: 0n, newRows: 0n, suspects: 0, drift: 0 };
+  return { chunksDone: 0, chunksDiffering: 0, oldRows: 0n, newRows: 0n, suspects: 0, drift: 0, equivalent: 0, unverifiable: 0 };
 }
 
 function add(to: Tally, more: Partial<Tally>): void {
@@ -230,13 +247,19 @@ function add(to: Tally, more: Partial<Tally>): void {
   to.newRows += more.newRows ?? 0n;
   to.suspects += more.suspects ?? 0;
   to.drift += more.drift ?? 0;
+  to.equivalent += more.equivalent ?? 0;
+  to.unverifiable += more.unverifiable ?? 0;
 }
 
 function larger(left: bigint, right: bigint): bigint {
   return left > right ? left : right;
 }
 
-function tallyJson(tally: Tally): Pick<SweepTableProgress, 'chunksDone' | 'chunksDiffering' | 'rows' | 'suspects' | 'drift'> {
-  const { chunksDone, chunksDiffering, oldRows, newRows, suspects, drift } = tally;
-  return { chunksDone, chunksDiffering, rows: { old: oldRows.toString(), new: newRows.toString() }, suspects, drift };
+type CountedProgress = Pick<SweepTableProgress, 'chunksDone' | 'chunksDiffering' | 'rows' | 'suspects' | 'drift' | 'inFlight' | 'equivalent' | 'unverifiable'>;
+
+/** @param waiting suspects of which nothing is known yet */
+function tallyJson(tally: Tally, waiting: number): CountedProgress {
+  const { chunksDone, chunksDiffering, oldRows, newRows, suspects, drift, equivalent, unverifiable } = tally;
+  const inFlight = suspects - waiting - drift - equivalent - unverifiable;
+  return { chunksDone, chunksDiffering, rows: { old: oldRows.toString(), new: newRows.toString() }, suspects, inFlight, equivalent, unverifiable, drift };
 }

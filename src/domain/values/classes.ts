@@ -1,7 +1,7 @@
 import type { SampleValue } from '../drift.ts';
 import type { ExactJson } from '../json.ts';
 import { JsonNumber } from '../json.ts';
-import type { SqlType } from '../pair.ts';
+import type { PairColumn, SqlType } from '../pair.ts';
 import { canonicalArray, decodeArray } from './arrays.ts';
 import { classOf, elementClassOf, elementType } from './choose.ts';
 import { decimalClass, integerClass, moneyClass } from './decimal.ts';
@@ -132,6 +132,15 @@ export function canonicalFromDebezium(valueClass: ValueClassName, type: SqlType,
  */
 export function digestSql(valueClass: ValueClassName, type: SqlType, column: string): string {
   return CLASSES[valueClass].digestSql(type, column);
+}
+
+/** Of these, one and the same type prints equal values in several ways. */
+const PRINTED_IN_SEVERAL_WAYS: ReadonlySet<ValueClassName> = new Set(['json', 'range', 'composite']);
+
+/** Whether equal values of a column are known to have different digests at times: docs/values.md names which. */
+export function isReadAgain({ valueClass, old, new: neu, rules }: Pick<PairColumn, 'valueClass' | 'old' | 'new' | 'rules'>): boolean {
+  if (CLASSES[valueClass].docs.readAgain === undefined) return false;
+  return PRINTED_IN_SEVERAL_WAYS.has(valueClass) || old.type.base !== neu.type.base || rules?.foldCase === true;
 }
 
 /** A canonical value as JSON shows it: integers that a double holds as numbers, booleans, all else as text. */

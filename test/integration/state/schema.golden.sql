@@ -114,6 +114,9 @@ sweep_tables.resume_from text[]
 sweep_tables.kind text NOT NULL DEFAULT 'full'::text
 sweep_tables.kind_reason text NOT NULL DEFAULT ''::text
 sweep_tables.touched_epoch bigint
+sweep_tables.in_flight bigint NOT NULL DEFAULT 0
+sweep_tables.equivalent bigint NOT NULL DEFAULT 0
+sweep_tables.unverifiable bigint NOT NULL DEFAULT 0
 sweep_tables: CHECK ((kind = ANY (ARRAY['full'::text, 'incremental'::text])))
 sweep_tables: CHECK ((status = ANY (ARRAY['running'::text, 'settling'::text, 'done'::text, 'cancelled'::text, 'failed'::text])))
 sweep_tables: CHECK ((strategy = ANY (ARRAY['portable'::text, 'fast'::text, 'client'::text])))

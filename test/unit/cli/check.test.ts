@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CheckReport, TEXT_ROWS_MAX, type CheckFormat } from '../../../src/cli/check-report.ts';
 import { formatElapsed } from '../../../src/cli/text-table.ts';
 import type { Drift } from '../../../src/domain/drift.ts';
-import type { CheckOutcome } from '../../../src/domain/outcome.ts';
+import type { CheckOutcome, TableOutcome } from '../../../src/domain/outcome.ts';
 import { Folder, MINIMAL } from '../config/fixtures.ts';
 import { run } from './console.ts';
 
@@ -36,12 +36,14 @@ const DRIFT: Drift = {
   position: { topic: 't', partition: 0, offset: '12', lsn: 24_000_000_000_000_000_123n, txId: '7' },
 };
 
+const RECHECKED = { suspects: 0, inFlight: 0, equivalent: 0, unverifiable: 0 };
+
 const MATCH: CheckOutcome = {
   verdict: 'match',
   reason: null,
   tables: [
-    { table: 'public.payments', rows: { old: '5000000', new: '5000000' }, drift: 0, strategy: 'portable', strategyReason: 'asked for', elapsedMs: 12_340, findings: [{ severity: 'warning', message: 'public.payments: column "at" is taken as UTC' }] },
-    { table: 'public.orders', rows: { old: '7', new: '7' }, drift: 0, strategy: 'portable', strategyReason: 'asked for', elapsedMs: 8, findings: [] },
+    { table: 'public.payments', rows: { old: '5000000', new: '5000000' }, ...RECHECKED, drift: 0, strategy: 'portable', strategyReason: 'asked for', elapsedMs: 12_340, findings: [{ severity: 'warning', message: 'public.payments: column "at" is taken as UTC' }] },
+    { table: 'public.orders', rows: { old: '7', new: '7' }, ...RECHECKED, drift: 0, strategy: 'portable', strategyReason: 'asked for', elapsedMs: 8, findings: [] },
   ],
   drift: 0,
 };
@@ -99,6 +101,20 @@ describe('formats', () => {
     });
     const huge = { ...MATCH, tables: MATCH.tables.map((table) => ({ ...table, rows: { old: '9007199254740993', new: '1' } })) };
     expect(checkReport(huge, 'json')).toContain('"old": "9007199254740993"');
+  });
+
+  test('how much was rechecked: always in json, in text where it brought more than drift', () => {
+    const [first, second] = MATCH.tables;
+    const tables = [{ ...(first as TableOutcome), suspects: 1_204, inFlight: 1_200, equivalent: 3, unverifiable: 1 }, second as TableOutcome];
+    expect(JSON.parse(checkReport({ ...MATCH, tables }, 'json'))).toMatchObject({
+      tables: [
+        { suspects: 1_204, in_flight: 1_200, equivalent: 3, unverifiable: 1 },
+        { suspects: 0, in_flight: 0, equivalent: 0, unverifiable: 0 },
+      ],
+    });
+    const told = 'public.payments: 1204 rows rechecked: 1200 in flight and equal since, 3 equal in value with different digests, 1 never at rest\n';
+    expect(checkReport({ ...MATCH, tables }, 'text')).toContain(told);
+    expect(checkReport(MATCH, 'text')).not.toContain('rechecked');
   });
 
   test.each([0, 1, 3])('json of %i drift, each written once', (count) => {

@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { ClockSkew } from '../../../src/domain/clock-skew.ts';
 import { LockstepError } from '../../../src/domain/errors.ts';
+import { keyId } from '../../../src/domain/row.ts';
 import { Sampler } from '../../../src/domain/samples.ts';
+import type { SweepTableProgress } from '../../../src/domain/status.ts';
 import { DriftBook } from '../../../src/verify/drift-book.ts';
+import { equivalentFindings } from '../../../src/verify/equivalent-rows.ts';
 import { PendingChecks, type Check, type CheckEnd } from '../../../src/verify/pending-checks.ts';
 import { Proofs } from '../../../src/verify/proofs.ts';
 import { SweepBrake } from '../../../src/verify/sweep-brake.ts';
@@ -64,6 +67,7 @@ class Bench {
       pending: this.pending,
       touched: this.touched,
       skew: { old: new ClockSkew(), new: new ClockSkew() },
+      metrics: this.metrics,
       store,
       clock: this.clock,
       makeId: () => 's1',
@@ -94,6 +98,17 @@ class Bench {
     await recheck;
     return sweeps.progressOf(this.pair.id);
   }
+}
+
+/** New's digests of these keys are wrong. */
+function misdigest({ new: side }: Bench, keys: readonly string[]): void {
+  const wrong = new Set(keys.map((key) => keyId([key])));
+  const [bucketDigests, rowDigests, keyDigests] = [side.bucketDigests.bind(side), side.rowDigests.bind(side), side.keyDigests.bind(side)];
+  const digest = side.digest.bind(side);
+  side.digest = async (...asked) => ({ ...(await digest(...asked)), sum: 'wrong' });
+  side.bucketDigests = async (...asked) => new Map([...(await bucketDigests(...asked))].map(([bucket, right]) => [bucket, { ...right, sum: 'wrong' }]));
+  side.rowDigests = async (...asked) => (await rowDigests(...asked)).map((row) => (wrong.has(keyId(row.key)) ? { ...row, digest: 'wrong' } : row));
+  side.keyDigests = async (...asked) => new Map([...(await keyDigests(...asked))].map(([id, right]) => [id, wrong.has(id) ? 'wrong' : right]));
 }
 
 function rows(count: number, change: Record<string, string | null> = {}): Record<string, string> {
@@ -202,6 +217,39 @@ describe('a sweep', () => {
     await bench.clock.until(done);
     expect(bench.clock.nowMs()).toBe(atMs);
     expect(sweeps.progressOf(bench.pair.id)).toMatchObject({ status: 'cancelled', pausedBy: null });
+  });
+
+  it('tells rows that were in flight from those whose digests are wrong', async () => {
+    const wrong = ['k00007', 'k00009', 'k00011', 'k00031', 'k00038'];
+    const bench = new Bench(rows(40, { k00003: 'w', k00020: 'w', k00030: null }), rows(40, { k00020: 'x' }));
+    misdigest(bench, wrong);
+    // The row of k00003 arrives before its recheck.
+    const take = bench.pending.take.bind(bench.pending);
+    bench.pending.take = (...asked) => {
+      bench.new.put(bench.pair, ['k00003', 'w']);
+      return take(...asked);
+    };
+    const progress = await bench.run();
+    expect(progress).toMatchObject({ status: 'done', suspects: 8, inFlight: 1, equivalent: 5, unverifiable: 0, drift: 2, rows: { old: '39', new: '40' } });
+    expect(bench.metrics.suspects).toEqual({ in_flight: 1, equivalent: 5, unverifiable: 0, drift: 2 });
+    const told = progress as SweepTableProgress;
+    expect(equivalentFindings(bench.pair, told)).toMatchObject([{ severity: 'warning' }]);
+    expect(equivalentFindings(bench.pair, { ...told, equivalent: 3 })).toEqual([]);
+    const json = { ...bench.pair, columns: bench.pair.columns.map((column) => ({ ...column, valueClass: 'json' as const })) };
+    expect(equivalentFindings(json, told)).toMatchObject([{ severity: 'info', message: expect.stringContaining('"id", "value" can have') }]);
+  });
+
+  it('does not call a row equivalent that changes while it is looked at, nor fail where it cannot be', async () => {
+    const moving = new Bench(rows(8), rows(8));
+    misdigest(moving, Object.keys(rows(8)));
+    const keyDigests = moving.new.keyDigests.bind(moving.new);
+    let asked = 0;
+    moving.new.keyDigests = async (...question) => new Map([...(await keyDigests(...question))].map(([id]) => [id, `moved ${++asked}`]));
+    expect(await moving.run()).toMatchObject({ status: 'done', suspects: 8, inFlight: 8, equivalent: 0 });
+    const slow = new Bench(rows(8), rows(8, { k00001: 'w' }));
+    misdigest(slow, Object.keys(rows(8)));
+    slow.new.keyDigests = () => Promise.reject(new LockstepError('statement_timeout', 'too slow', { retry: 'retry' }));
+    expect(await slow.run()).toMatchObject({ status: 'done', inFlight: 7, equivalent: 0, drift: 1 });
   });
 
   it('splits ranges that are too large to compare row by row', async () => {

@@ -1,7 +1,7 @@
 import createXxhash from 'xxhash-wasm';
 import type { ColumnDescription, Pair, PairColumn } from '../../../../src/domain/pair.ts';
 import type { Hasher } from '../../../../src/domain/recheck.ts';
-import type { VerifyMetrics } from '../../../../src/verify/ports.ts';
+import type { SuspectResult, VerifyMetrics } from '../../../../src/verify/ports.ts';
 
 const xxhash = await createXxhash();
 
@@ -29,6 +29,7 @@ export class CountingMetrics implements VerifyMetrics {
   readonly confirmed: string[] = [];
   readonly resolved: string[] = [];
   readonly sweptRows = { old: 0n, new: 0n };
+  readonly suspects: Partial<Record<SuspectResult, number>> = {};
   chunks = 0;
 
   changeEvent(): void {}
@@ -46,6 +47,9 @@ export class CountingMetrics implements VerifyMetrics {
   lagBudgetBreach(): void {}
   sweepRows(_table: string, side: 'old' | 'new', rows: bigint): void {
     this.sweptRows[side] += rows;
+  }
+  sweepSuspects(_table: string, result: SuspectResult, rows: number): void {
+    this.suspects[result] = (this.suspects[result] ?? 0) + rows;
   }
   sweepChunk(): void {
     this.chunks++;
