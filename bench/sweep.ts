@@ -3,10 +3,14 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { OneTable } from '../test/pipeline/live-sweep/one-table.ts';
+import { replicate } from '../test/pipeline/live-sweep/replication.ts';
 import { writeSection } from './document.ts';
 import { type Options, readOptions, type StrategyName, USAGE } from './sweep/options.ts';
-import { type Case, openPair, prepareAll } from './sweep/pair.ts';
-import { reportLines } from './sweep/report.ts';
+import { type IncrementalTimes, runIncremental } from './sweep/incremental.ts';
+import { measureWork } from './sweep/measure.ts';
+import { type BenchPair, type Case, openPair, prepareAll } from './sweep/pair.ts';
+import { incrementalLines, reportLines } from './sweep/report.ts';
 import { runRounds } from './sweep/rounds.ts';
 import { isExact } from './sweep/score.ts';
 import { Scratch } from './sweep/scratch.ts';
@@ -69,8 +73,7 @@ async function peers(bench: Bench, options: Options, scratch: Scratch): Promise<
   return { tools, absent };
 }
 
-async function main(args: readonly string[]): Promise<number> {
-  const options = readOptions(args);
+async function comparison(options: Options, args: readonly string[]): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'lockstep-bench-output-'));
   const peersFolder = options.keep ? join(tmpdir(), 'lockstep-bench-peers') : mkdtempSync(join(tmpdir(), 'lockstep-bench-peers-'));
   const pair = await openPair({ rows: options.rows, keep: options.keep, report });
@@ -81,10 +84,9 @@ async function main(args: readonly string[]): Promise<number> {
     const tools = [...own.tools, ...(options.tools.includes('limit') ? [limitTool] : []), ...others.tools];
     const cases = await prepareAll(pair, options.shapes, options.variants);
     const results = await runRounds(bench, cases, tools, options.runs, report);
-    const [version] = await pair.old.query<{ server_version: string }>('SHOW server_version');
     const lines = reportLines({
-      command: ['npm run bench:sweep', ...(args.length === 0 ? [] : ['--', ...args])].join(' '),
-      postgresVersion: version?.server_version.split(' ')[0] ?? '',
+      command: commandOf(args),
+      postgresVersion: await versionOf(pair),
       mixedRows: options.rows,
       rounds: options.runs,
       cases,
@@ -104,6 +106,46 @@ async function main(args: readonly string[]): Promise<number> {
     rmSync(folder, { recursive: true, force: true });
     if (!options.keep) rmSync(peersFolder, { recursive: true, force: true });
   }
+}
+
+/** Full against incremental sweeps. The tables are always built anew: updates would make kept ones differ from what they are for. */
+async function incremental(options: Options, args: readonly string[]): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'lockstep-bench-service-'));
+  const pair = await openPair({ rows: options.rows, keep: false, report });
+  let run: OneTable | null = null;
+  try {
+    const subject = await pair.prepare('mixed', 'identical');
+    await replicate({ old: pair.old, new: pair.new, table: subject.tables.old });
+    const started = await OneTable.start({ old: pair.old, new: pair.new, table: `public.${subject.tables.old}`, folder });
+    run = started;
+    let times: IncrementalTimes | null = null;
+    const usage = await measureWork(async () => {
+      times = await runIncremental(pair.old, started, subject, options.runs, report);
+    }, [pair.old.pid, pair.new.pid, started.service.pid ?? 0]);
+    if (times === null) throw new Error('nothing was measured');
+    const lines = incrementalLines({ command: commandOf(args), postgresVersion: await versionOf(pair), mixedRows: options.rows, rounds: options.runs, times, othersShare: usage.othersShare });
+    if (options.write) writeSection('Sweep: incremental against full', lines);
+    else console.log(lines.join('\n'));
+    return 0;
+  } finally {
+    await run?.service.stop();
+    await pair.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function commandOf(args: readonly string[]): string {
+  return ['npm run bench:sweep', ...(args.length === 0 ? [] : ['--', ...args])].join(' ');
+}
+
+async function versionOf(pair: BenchPair): Promise<string> {
+  const [version] = await pair.old.query<{ server_version: string }>('SHOW server_version');
+  return version?.server_version.split(' ')[0] ?? '';
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const options = readOptions(args);
+  return options.incremental ? incremental(options, args) : comparison(options, args);
 }
 
 const args = process.argv.slice(2);

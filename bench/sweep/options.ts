@@ -23,6 +23,7 @@ export const USAGE = `npm run bench:sweep -- [options]
   --tools A,B          of ${TOOLS.join(', ')} (all)
   --strategies A,B     of ${STRATEGIES.join(', ')} (${STRATEGIES_RUN.join(',')})
   --runs K             rounds (${RUNS})
+  --incremental        full and incremental sweeps of the mixed table by a running service, and nothing else
   --keep               leave the tables and the peers in the temporary folder for the next run
   --no-write           leave docs/BENCHMARKS.md alone`;
 
@@ -33,6 +34,7 @@ export interface Options {
   readonly tools: readonly ToolName[];
   readonly strategies: readonly StrategyName[];
   readonly runs: number;
+  readonly incremental: boolean;
   readonly keep: boolean;
   readonly write: boolean;
 }
@@ -48,6 +50,7 @@ export function readOptions(args: readonly string[]): Options {
       tools: { type: 'string' },
       strategies: { type: 'string' },
       runs: { type: 'string' },
+      incremental: { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
       'no-write': { type: 'boolean', default: false },
     },
@@ -59,6 +62,7 @@ export function readOptions(args: readonly string[]): Options {
     tools: listed('--tools', values.tools, TOOLS),
     strategies: values.strategies === undefined ? STRATEGIES_RUN : listed('--strategies', values.strategies, STRATEGIES),
     runs: wholeNumber('--runs', values.runs, RUNS, 1),
+    incremental: values.incremental,
     keep: values.keep,
     write: !values['no-write'],
   };

@@ -3,7 +3,8 @@ import type { Case } from './pair.ts';
 import type { Results, Run } from './rounds.ts';
 import type { Score } from './score.ts';
 import { median, spread } from './statistics.ts';
-import { judge, THRESHOLD_ROWS } from './thresholds.ts';
+import { type IncrementalTimes, SPREADS } from './incremental.ts';
+import { judge, judgeIncremental, type Threshold, THRESHOLD_ROWS } from './thresholds.ts';
 import type { AbsentTool, Tool } from './tools/tool.ts';
 
 /** Above this share of the CPU for other processes figures are rough. */
@@ -32,30 +33,57 @@ export interface ReportInput {
 export function reportLines(input: ReportInput): string[] {
   const { results, cases, tools, absent } = input;
   return [
-    `\`${input.command}\`: two PostgreSQL ${input.postgresVersion} and the tools on one machine of ${cpus().length} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}.`,
+    `\`${input.command}\`: two PostgreSQL ${input.postgresVersion} and the tools on ${machine()}.`,
     `All columns compared, tables in memory, each tool in turn on the same pair, ${input.rounds} ${input.rounds === 1 ? 'round' : 'rounds'}; median, and least and most in brackets. Wall time includes start-up. "Right" means key and kind as planted, and the columns where the tool names them.`,
-    loadLine(results.runs),
+    othersLine(results.runs.map(({ usage }) => usage.othersShare)),
     '',
     ...tools.map(({ name, version, call }) => `- ${name}${version === '' ? '' : ` ${version}`}: ${call.startsWith('the ') ? call : `\`${call}\``}`),
     ...absent.map(({ name, reason }) => `- ${name}: **not measured**: ${reason}`),
     ...input.notes.map((note) => `- ${note}`),
     '',
-    ...thresholdLines(input),
+    ...thresholdLines(judge(results.runs), input.mixedRows),
     ...cases.flatMap((subject) => caseLines(subject, tools, results)),
   ];
 }
 
-function loadLine(runs: readonly Run[]): string {
-  const shares = runs.map(({ usage }) => usage.othersShare);
+export interface IncrementalReportInput extends Pick<ReportInput, 'command' | 'postgresVersion' | 'mixedRows' | 'rounds'> {
+  readonly times: IncrementalTimes;
+  /** Share of the CPU that went to others meanwhile. */
+  readonly othersShare: number;
+}
+
+/** The section on incremental sweeps, without its title. */
+export function incrementalLines({ command, postgresVersion, mixedRows, rounds, times, othersShare }: IncrementalReportInput): string[] {
+  const line = (name: string, took: readonly number[]): string => `| ${name} | ${spread(took.map((ms) => ms / 1000), 3)} |`;
+  return [
+    `\`${command}\`: \`lockstep run\` beside two PostgreSQL ${postgresVersion} with native logical replication between them, all on ${machine()}.`,
+    `The mixed table of ${mixedRows} rows; in each of ${rounds} ${rounds === 1 ? 'round' : 'rounds'} a full sweep, then updates within 1 % of the key space and an incremental sweep, then updates over all of it and another one. Times are the service's own, from a sweep's start to its end with all suspects settled; median, and least and most in brackets.`,
+    othersLine([othersShare]),
+    '',
+    '| sweep | s |',
+    '|---|---|',
+    line('full', times.full),
+    ...SPREADS.map((name) => line(`incremental after ${times.updates[name]} ${name} updates`, times.incremental[name])),
+    '',
+    ...thresholdLines(judgeIncremental(times), mixedRows),
+  ];
+}
+
+function machine(): string {
+  return `one machine of ${cpus().length} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
+}
+
+/** @param shares of the CPU that went to others, run by run */
+function othersLine(shares: readonly number[]): string {
   if (shares.length === 0) return '';
   const [middle, most] = [median(shares), Math.max(...shares)];
   const percent = (share: number): string => `${(100 * share).toFixed(0)} %`;
-  const figures = `Other processes took ${percent(middle)} of the CPU meanwhile (most: ${percent(most)})`;
+  const figures = `Other processes took ${percent(middle)} of the CPU meanwhile${shares.length === 1 ? '' : ` (most: ${percent(most)})`}`;
   return middle > ROUGH_SHARE ? `${figures}: **these figures are rough**.` : `${figures}.`;
 }
 
-function thresholdLines({ results, mixedRows }: ReportInput): string[] {
-  const rows = judge(results.runs).map(({ what, wanted, measured, holds }) => `| ${what} | ${measured ?? '–'} | ${wanted} | ${holds === null ? 'not measured' : holds ? 'yes' : '**no**'} |`);
+function thresholdLines(thresholds: readonly Threshold[], mixedRows: number): string[] {
+  const rows = thresholds.map(({ what, wanted, measured, holds }) => `| ${what} | ${measured ?? '–'} | ${wanted} | ${holds === null ? 'not measured' : holds ? 'yes' : '**no**'} |`);
   const scale = mixedRows === THRESHOLD_ROWS ? '' : ` They are meant for ${THRESHOLD_ROWS} rows; these are ${mixedRows}.`;
   return [`Ratios of the medians against what is promised.${scale}`, '', '| | measured | promised | holds |', '|---|---|---|---|', ...rows, ''];
 }

@@ -1,3 +1,4 @@
+import { type IncrementalTimes, type Spread, SPREADS } from './incremental.ts';
 import type { Run } from './rounds.ts';
 import type { ShapeName } from './shapes.ts';
 import { median } from './statistics.ts';
@@ -9,6 +10,9 @@ const MEMORY_MAX_MB = 150;
 const BYTES_PER_MIB = 1024 * 1024;
 /** Paths that need neither the same engine nor the same version on both sides. */
 const ANYWHERE = ['client', 'portable'];
+
+/** Of a full sweep's time, what an incremental one may take. */
+const INCREMENTAL_MAX: Readonly<Record<Spread, number>> = { neighbouring: 0.05, scattered: 0.25 };
 
 /** One promise, what was measured, and whether it holds; null where something needed was not measured. */
 export interface Threshold {
@@ -47,6 +51,20 @@ export function judge(runs: readonly Run[]): Threshold[] {
     faster('composite keys, identical', 'reladiff', 'composite', 'identical', 3.5),
     peakMemory(runs),
   ];
+}
+
+/** The promises about incremental sweeps, judged by medians. */
+export function judgeIncremental({ full, incremental, updates }: IncrementalTimes): Threshold[] {
+  const percent = (share: number, digits: number): string => `${(100 * share).toFixed(digits)} %`;
+  return SPREADS.map((spread) => {
+    const share = full.length === 0 || incremental[spread].length === 0 ? null : median(incremental[spread]) / median(full);
+    return {
+      what: `${updates[spread]} ${spread} updates: incremental / full`,
+      wanted: `< ${percent(INCREMENTAL_MAX[spread], 0)}`,
+      measured: share === null ? null : percent(share, 1),
+      holds: share === null ? null : share < INCREMENTAL_MAX[spread],
+    };
+  });
 }
 
 function bestAnywhere(runs: readonly Run[], wall: Wall): number | null {

@@ -15,8 +15,12 @@ export interface SweepPart {
   readonly rows: { readonly old: number; readonly new: number };
   readonly suspects: number;
   readonly drift: number;
-  readonly started_at: string;
-  readonly ended_at: string | null;
+}
+
+/** A table's part in a sweep that is over, and when the whole sweep began and ended. */
+export interface EndedSweep extends SweepPart {
+  readonly sweep_started_at: string;
+  readonly sweep_ended_at: string;
 }
 
 /** What REST tells of the table. */
@@ -35,6 +39,8 @@ export interface TableJson {
 interface SweepJson {
   readonly id: string;
   readonly status: string;
+  readonly started_at: string;
+  readonly ended_at: string | null;
   readonly tables: readonly SweepPart[];
 }
 
@@ -97,13 +103,13 @@ tables: [ { old: ${table} } ]
   }
 
   /** A sweep of this kind, from its asking to its end. */
-  async sweep(kind: 'full' | 'incremental'): Promise<SweepPart> {
+  async sweep(kind: 'full' | 'incremental'): Promise<EndedSweep> {
     await this.idle();
     const { id } = await this.service.post<{ id: string }>('/v1/sweeps', { kind });
     for (;;) {
       const sweep = (await this.sweeps()).find((item) => item.id === id);
       const [part] = sweep?.tables ?? [];
-      if (part !== undefined && sweep?.status === 'done') return part;
+      if (part !== undefined && sweep?.status === 'done') return { ...part, sweep_started_at: sweep.started_at, sweep_ended_at: sweep.ended_at ?? '' };
       if (sweep !== undefined && !isUnderWay(sweep) && sweep.status !== 'done') throw new Error(`the sweep is ${sweep.status}`);
       await delay(LOOK_MS);
     }

@@ -4,7 +4,8 @@ import type { Run } from '../../../bench/sweep/rounds.ts';
 import { isExact, scoreFindings } from '../../../bench/sweep/score.ts';
 import { SHAPES, type ShapeName } from '../../../bench/sweep/shapes.ts';
 import { median } from '../../../bench/sweep/statistics.ts';
-import { judge } from '../../../bench/sweep/thresholds.ts';
+import { updatedRows } from '../../../bench/sweep/incremental.ts';
+import { judge, judgeIncremental } from '../../../bench/sweep/thresholds.ts';
 import { readReport } from '../../../bench/sweep/tools/lockstep.ts';
 import { readComparatorLines } from '../../../bench/sweep/tools/pg-comparator.ts';
 import { readJsonLines } from '../../../bench/sweep/tools/python.ts';
@@ -123,5 +124,30 @@ describe('judging', () => {
     expect(median([3, 1, 2])).toBe(2);
     expect(median([4, 1])).toBe(2.5);
     expect(() => median([])).toThrow(RangeError);
+  });
+});
+
+describe('incremental sweeps', () => {
+  it('update as many rows as they say, none twice, within 1 % of the key space or over all of it', () => {
+    for (const rows of [1_000, 200_000, 5_000_000]) {
+      for (const [spread, width] of [['neighbouring', rows / 100], ['scattered', rows]] as const) {
+        const updated = updatedRows(spread, rows);
+        expect(new Set(updated).size).toBe(Math.min(5_000, width));
+        expect(Math.min(...updated)).toBeGreaterThan(0);
+        expect(Math.max(...updated)).toBeLessThanOrEqual(rows);
+        expect(Math.max(...updated) - Math.min(...updated)).toBeLessThan(width);
+      }
+    }
+    expect(Math.max(...updatedRows('scattered', 5_000_000))).toBeGreaterThan(4_990_000);
+  });
+
+  it('are held to a share of the full one’s time', () => {
+    const updates = { neighbouring: 5_000, scattered: 5_000 };
+    const judged = judgeIncremental({ full: [900, 1_000, 2_000], incremental: { neighbouring: [49, 49, 400], scattered: [250, 250, 1] }, updates });
+    expect(judged.map(({ measured, wanted, holds }) => [measured, wanted, holds])).toEqual([
+      ['4.9 %', '< 5 %', true],
+      ['25.0 %', '< 25 %', false],
+    ]);
+    expect(judgeIncremental({ full: [], incremental: { neighbouring: [], scattered: [] }, updates }).map(({ holds }) => holds)).toEqual([null, null]);
   });
 });
