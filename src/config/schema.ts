@@ -357,7 +357,7 @@ const table = section(
         minItems: 1,
         uniqueItems: true,
         [EXPECTED]: 'a list of column names',
-        [DEFAULT_NOTE]: 'the primary key',
+        [DEFAULT_NOTE]: 'the primary key, else a unique index whose columns are NOT NULL',
         description: 'Columns that identify a row, by their names on old.',
       }),
     ),

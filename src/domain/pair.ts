@@ -51,11 +51,20 @@ export interface CompareRules {
   readonly asText?: boolean;
 }
 
+/** A unique index of whole rows and plain columns that is not the primary key's. */
+export interface UniqueIndex {
+  readonly name: string;
+  readonly columns: readonly string[];
+  readonly isReplicaIdentity: boolean;
+}
+
 export interface TableDescription {
   readonly table: TableName;
   readonly columns: readonly ColumnDescription[];
   /** Column names, in key order; empty where there is none. */
   readonly primaryKey: readonly string[];
+  /** By name. */
+  readonly uniqueIndexes: readonly UniqueIndex[];
   readonly replicaIdentity: 'default' | 'full' | 'index' | 'nothing';
   /** The planner's estimate; -1 where the table was never analysed. */
   readonly estimatedRows: bigint;

@@ -2,8 +2,9 @@ import type { ColumnDescription, Pair, PairColumn, TableDescription, TableName }
 import { qualifiedName } from './pair.ts';
 import type { ColumnPairRules } from './pairing-rules.ts';
 import type { SchemaFinding } from './status.ts';
-import { applyRules, changesEquality, comparedColumn, inZone } from './pairing-rules.ts';
-import { chooseClass, isPlainText, isUnknownType } from './values/choose.ts';
+import { checkUniqueOnNew, keyPositions } from './pairing-key.ts';
+import { applyRules, comparedColumn, inZone } from './pairing-rules.ts';
+import { chooseClass, isUnknownType } from './values/choose.ts';
 
 /** What configuration says about one pair; columns and key by old's column names. */
 export interface PairRules {
@@ -18,18 +19,6 @@ export interface PairRules {
 export type PairResult =
   | { readonly kind: 'pair'; readonly pair: Pair; /** What is worth knowing and no obstacle. */ readonly findings: readonly SchemaFinding[] }
   | { readonly kind: 'problems'; /** Each says what, where and what to do. */ readonly problems: readonly string[] };
-
-/**
- * Types whose equality is not the equality of their canonical forms, or that have none at all:
- * rows cannot be looked up by them reliably.
- */
-const NO_KEY_CLASSES: ReadonlySet<string> = new Set([
-  'json', 'array', 'interval', 'float4', 'float8', 'float', 'timetz', 'money', 'geometric', 'text_search', 'xml', 'hstore', 'vector', 'range', 'composite',
-]);
-const OPAQUE_KEY_BASES: ReadonlySet<string> = new Set(['macaddr', 'macaddr8', 'pg_lsn']);
-
-/** Types whose keys a text column can hold: each value has but one spelling there, and sorts by it. */
-const SPELT_KEY_BASES: ReadonlySet<string> = new Set(['int2', 'int4', 'int8', 'uuid']);
 
 /** Makes a pair of two described tables and their rules, or says everything that stands in the way. */
 export function makePair(rules: PairRules, old: TableDescription, neu: TableDescription): PairResult {
@@ -76,7 +65,7 @@ export function makePair(rules: PairRules, old: TableDescription, neu: TableDesc
     if (!taken.has(column.name)) findings.push({ severity: 'info', message: `${table}: column "${column.name}" of ${newName} on new has no counterpart on old and is not compared` });
   }
 
-  const key = keyPositions({ table, asked: rules.key, rules: columnRules, old, columns, oldColumns, problems });
+  const key = keyPositions({ table, asked: rules.key, rules: columnRules, old, columns, problems, findings });
   checkUniqueOnNew(table, key, columns, neu, findings);
   if (problems.length > 0) return { kind: 'problems', problems };
   return {
@@ -130,67 +119,4 @@ function compareColumns(column: ColumnDescription, counterpart: ColumnDescriptio
       sensitive: rule.sensitive === true,
     },
   };
-}
-
-interface KeyContext {
-  readonly table: string;
-  readonly asked: readonly string[] | undefined;
-  readonly rules: ReadonlyMap<string, ColumnPairRules>;
-  readonly old: TableDescription;
-  readonly columns: readonly PairColumn[];
-  readonly oldColumns: ReadonlyMap<string, ColumnDescription>;
-  readonly problems: string[];
-}
-
-function keyPositions({ table, asked, rules, old, columns, oldColumns, problems }: KeyContext): number[] {
-  const names = asked !== undefined && asked.length > 0 ? asked : old.primaryKey;
-  if (names.length === 0) {
-    problems.push(`${table}: ${qualifiedName(old.table)} on old has no primary key; name unique columns with key: [...]`);
-    return [];
-  }
-  const positions: number[] = [];
-  for (const name of names) {
-    const position = columns.findIndex((column) => column.name === name);
-    const column = columns[position];
-    if (column === undefined) {
-      if (!oldColumns.has(name)) problems.push(`${table}: key column "${name}" does not exist in ${qualifiedName(old.table)} on old; correct key: [...]`);
-      else if (!problems.some((problem) => problem.includes(`column "${name}"`))) {
-        problems.push(`${table}: key column "${name}" is ignored; a key is always compared, so remove columns.${name}.ignore or choose another key`);
-      }
-      continue;
-    }
-    if (positions.includes(position)) {
-      problems.push(`${table}: key names column "${name}" twice`);
-      continue;
-    }
-    if (changesEquality(rules.get(name) ?? {})) {
-      problems.push(`${table}: key column "${name}" has rules that change what is equal; a key is compared as it is, so take them out of columns.${name} or choose another key: [...]`);
-      continue;
-    }
-    if (!canBeKey(column)) {
-      problems.push(`${table}: key column "${name}" is ${column.old.type.formatted} on old and ${column.new.type.formatted} on new; rows cannot be looked up by it, choose another key: [...]`);
-      continue;
-    }
-    positions.push(position);
-  }
-  return positions;
-}
-
-/** Whether equal canonical values are equal to the databases and back. */
-function canBeKey(column: PairColumn): boolean {
-  if (NO_KEY_CLASSES.has(column.valueClass)) return false;
-  if (column.valueClass === 'opaque_text') return column.old.type.kind === 'base' && OPAQUE_KEY_BASES.has(column.old.type.base);
-  const bases = [column.old.type.base, column.new.type.base];
-  if (column.valueClass === 'padded_text') return bases.every((base) => base === 'bpchar');
-  // citext finds a key in any case, and would answer with another one than was asked for.
-  if (bases.includes('citext')) return false;
-  if (isPlainText(column.old.type) !== isPlainText(column.new.type)) return column.valueClass === 'text' || bases.some((base) => SPELT_KEY_BASES.has(base));
-  if (column.valueClass === 'boolean' || column.valueClass === 'bits' || column.valueClass === 'network') return bases[0] === bases[1];
-  return true;
-}
-
-function checkUniqueOnNew(table: string, key: readonly number[], columns: readonly PairColumn[], neu: TableDescription, findings: SchemaFinding[]): void {
-  const names = key.map((position) => columns[position]?.new.name);
-  const same = neu.primaryKey.length === names.length && neu.primaryKey.every((name) => names.includes(name));
-  if (!same && names.length > 0) findings.push({ severity: 'info', message: `${table}: the key (${names.join(', ')}) is not the primary key of ${qualifiedName(neu.table)} on new; it needs a unique index there to be read quickly` });
 }

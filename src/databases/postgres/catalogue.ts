@@ -19,6 +19,15 @@ SELECT a.attname::text, (NOT a.attnotnull)::text, a.atttypid::text, a.atttypmod:
 FROM pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum`;
 
+/** Deferrable constraints, parts of tables and expressions identify no row. */
+const UNIQUE_INDEXES_SQL = `
+SELECT c.relname::text, string_agg(a.attname::text, chr(31) ORDER BY k.n), i.indisreplident::text
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid, unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, n)
+JOIN pg_attribute a ON a.attnum = k.attnum
+WHERE i.indrelid = $1::oid AND a.attrelid = i.indrelid AND k.n <= i.indnkeyatts
+  AND i.indisunique AND NOT i.indisprimary AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+GROUP BY 1, 3 ORDER BY 1`;
+
 const KEY_SEPARATOR = '\u001f';
 
 /** Ordinary and partitioned tables: only they have rows of their own, versions and commit times. */
@@ -39,6 +48,7 @@ export async function describeTable(sessions: Sessions, table: TableName, signal
     });
   }
   const columns = await sessions.query(COLUMNS_SQL, [oid ?? null], name, signal);
+  const indexes = await sessions.query(UNIQUE_INDEXES_SQL, [oid ?? null], name, signal);
   const types = await describeTypes(
     sessions,
     columns.map(([, , typeId, modifier]) => ({ typeId: Number(typeId), modifier: Number(modifier) })),
@@ -52,6 +62,11 @@ export async function describeTable(sessions: Sessions, table: TableName, signal
       type: types[index] as SqlType,
     })),
     primaryKey: key == null ? [] : key.split(KEY_SEPARATOR),
+    uniqueIndexes: indexes.map(([index, columnNames, isReplicaIdentity]) => ({
+      name: index ?? '',
+      columns: (columnNames ?? '').split(KEY_SEPARATOR),
+      isReplicaIdentity: isReplicaIdentity === 'true',
+    })),
     replicaIdentity: REPLICA_IDENTITIES[identity ?? ''] ?? 'default',
     estimatedRows: BigInt(estimate ?? '-1'),
   };

@@ -247,6 +247,20 @@ describe('what a database says of itself', () => {
     await expect(old.describeTable({ schema: 'public', name: 'a_view' })).rejects.toMatchObject({ code: 'not_a_table' });
   });
 
+  it('describes unique indexes of plain columns and whole tables, and which of them is the replica identity', async () => {
+    await servers.old.query(`CREATE TABLE public.unique_ways (a int NOT NULL, b text NOT NULL, c int UNIQUE, d int UNIQUE DEFERRABLE, e int PRIMARY KEY);
+      CREATE UNIQUE INDEX ways_both ON public.unique_ways (b, a) INCLUDE (c);
+      CREATE UNIQUE INDEX ways_part ON public.unique_ways (a) WHERE a > 0;
+      CREATE UNIQUE INDEX ways_lower ON public.unique_ways (lower(b));
+      ALTER TABLE public.unique_ways REPLICA IDENTITY USING INDEX ways_both`);
+    const table = await old.describeTable({ schema: 'public', name: 'unique_ways' });
+    expect(table).toMatchObject({ primaryKey: ['e'], replicaIdentity: 'index' });
+    expect(table?.uniqueIndexes).toEqual([
+      { name: 'unique_ways_c_key', columns: ['c'], isReplicaIdentity: false },
+      { name: 'ways_both', columns: ['b', 'a'], isReplicaIdentity: true },
+    ]);
+  });
+
   it('knows its clock, its log and its slots', async () => {
     expect((await old.serverVersion()).number).toBeGreaterThan(130_000);
     expect(await old.trackCommitTimestamp()).toBe(true);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ColumnDescription, SqlType, TableDescription } from '../../../src/domain/pair.ts';
+import type { ColumnDescription, SqlType, TableDescription, UniqueIndex } from '../../../src/domain/pair.ts';
 import { makePair } from '../../../src/domain/pairing.ts';
 import type { PairRules } from '../../../src/domain/pairing.ts';
 import { chooseClass } from '../../../src/domain/values/choose.ts';
@@ -9,8 +9,8 @@ function column(name: string, type: SqlType, nullable = false): ColumnDescriptio
   return { name, type, nullable };
 }
 
-function table(schema: string, columns: ColumnDescription[], primaryKey: string[] = ['id']): TableDescription {
-  return { table: { schema, name: 'payments' }, columns, primaryKey, replicaIdentity: 'default', estimatedRows: 5n };
+function table(schema: string, columns: ColumnDescription[], primaryKey: string[] = ['id'], uniqueIndexes: readonly UniqueIndex[] = []): TableDescription {
+  return { table: { schema, name: 'payments' }, columns, primaryKey, uniqueIndexes, replicaIdentity: 'default', estimatedRows: 5n };
 }
 
 function make(old: ColumnDescription[], neu: ColumnDescription[], rules: Partial<PairRules> = {}, key?: string[]): { columns?: string[]; key?: readonly number[]; problems: readonly string[] } {
@@ -100,5 +100,56 @@ describe('pairs', () => {
     const { problems } = make(old, neu, rules, key);
     expect(problems).toHaveLength(1);
     expect(problems[0]).toMatch(message);
+  });
+});
+
+describe('a table without a primary key', () => {
+  const columns = [column('tenant', sqlType('int4')), column('no', sqlType('int8')), column('code', sqlType('text'), true), column('at', sqlType('float8'))];
+  const names = { schema: 'public', name: 'payments' };
+  const unique = (name: string, of: string[], isReplicaIdentity = false): UniqueIndex => ({ name, columns: of, isReplicaIdentity });
+  const keyless = (indexes: readonly UniqueIndex[], more: Partial<TableDescription> = {}): ReturnType<typeof makePair> => {
+    const description = { ...table('public', columns, [], indexes), ...more };
+    return makePair({ old: names, new: names }, description, description);
+  };
+
+  it('is known by a unique index whose columns are NOT NULL, which a finding names', () => {
+    const made = keyless([unique('by_code', ['code']), unique('by_no', ['tenant', 'no'])], { replicaIdentity: 'full' });
+    expect(made).toMatchObject({ kind: 'pair', pair: { key: [0, 1] } });
+    expect(made.kind === 'pair' && made.findings).toEqual([
+      { severity: 'info', message: 'public.payments: public.payments on old has no primary key; its unique index "by_no" (tenant, no) is taken as the key' },
+    ]);
+  });
+
+  it('is known by the index that is its replica identity before all others, else by the shortest', () => {
+    const both = [unique('by_no', ['no']), unique('by_tenant', ['tenant', 'no'], true)];
+    expect(keyless(both, { replicaIdentity: 'index' })).toMatchObject({ kind: 'pair', pair: { key: [0, 1] }, findings: [{ severity: 'info' }] });
+    expect(keyless(both.map((index) => ({ ...index, isReplicaIdentity: false })))).toMatchObject({
+      kind: 'pair',
+      pair: { key: [1] },
+      findings: [{ severity: 'warning', message: expect.stringContaining('only with REPLICA IDENTITY USING INDEX "by_no", or FULL') as unknown }],
+    });
+  });
+
+  it('says of each unique index why it is no key', () => {
+    expect(keyless([unique('by_at', ['at']), unique('by_code', ['tenant', 'code'])])).toEqual({
+      kind: 'problems',
+      problems: [
+        'public.payments: public.payments on old has no primary key; its unique index "by_at" (at) is none: rows cannot be looked up by "at"; its unique index "by_code" (tenant, code) is none: "code" may be NULL (set it NOT NULL to use the index); name unique columns with key: [...]',
+      ],
+    });
+  });
+
+  it('has no key in an index whose columns may be NULL on new, and a key that is named says so', () => {
+    const [tenant, no, ...others] = columns as [ColumnDescription, ColumnDescription, ...ColumnDescription[]];
+    const old = table('public', columns, [], [unique('by_no', ['no'])]);
+    const neu = table('public', [tenant, { ...no, nullable: true }, ...others], []);
+    expect(makePair({ old: names, new: names }, old, neu)).toMatchObject({ kind: 'problems', problems: [expect.stringContaining('"no" may be NULL on new')] });
+    const made = makePair({ old: names, new: names, key: ['no'] }, old, neu);
+    expect(made.kind === 'pair' && made.findings).toContainEqual({ severity: 'warning', message: 'public.payments: key column "no" may be NULL on new; rows whose key is NULL are not compared' });
+  });
+
+  it('goes by the key that is named, whatever indexes there are', () => {
+    const description = table('public', columns, [], [unique('by_no', ['no'])]);
+    expect(makePair({ old: names, new: names, key: ['tenant', 'no'] }, description, description)).toMatchObject({ kind: 'pair', pair: { key: [0, 1] } });
   });
 });
