@@ -144,14 +144,16 @@ export class Sweeps {
       }
       if (stop.aborted) return describe(sweep, this.parts.clock.nowMs());
       const failed = sweep.tables.some((table) => table.status === 'failed');
-      sweep.status = sweep.cancel.signal.aborted ? 'cancelled' : failed ? 'failed' : 'done';
+      const status = sweep.cancel.signal.aborted ? 'cancelled' : failed ? 'failed' : 'done';
       for (const table of sweep.tables) {
         if (table.isUnfinished) table.status = 'cancelled';
         table.endedAtMs ??= this.parts.clock.nowMs();
       }
-      sweep.endedAtMs = this.parts.clock.nowMs();
-      await this.save(sweep, true);
-      return describe(sweep, sweep.endedAtMs);
+      const endedAtMs = this.parts.clock.nowMs();
+      await this.save({ ...sweep, status, endedAtMs }, true);
+      // Not before it is stored: whoever sees that it is over may begin the next.
+      Object.assign(sweep, { status, endedAtMs });
+      return describe(sweep, endedAtMs);
     } finally {
       this.running = null;
       this.ended.unshift(sweep);

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ClockSkew } from '../../../src/domain/clock-skew.ts';
 import { LockstepError } from '../../../src/domain/errors.ts';
 import { keyId } from '../../../src/domain/row.ts';
@@ -397,6 +397,27 @@ describe('a row that differs with a change of it under way', () => {
     bench.pending.settle(check, { kind: 'match', present: true });
     await bench.clock.until(done);
     expect(sweeps.progressOf(bench.pair.id)).toMatchObject({ status: 'done', suspects: 1 });
+  });
+
+  it('is under way until its end is stored: whoever sees that it is over can begin the next', async () => {
+    const bench = new Bench(rows(10), rows(10));
+    const sweeps = await bench.sweeps();
+    const shown: (string | undefined)[] = [];
+    const watched = vi.spyOn(MemoryStore.prototype, 'saveSweep').mockImplementation((sweep) => {
+      if (sweep.endedAtMs !== null) shown.push(sweep.status, sweeps.current()?.status);
+      return Promise.resolve();
+    });
+    try {
+      const started = sweeps.start([bench.pair.id], bench.stop.signal);
+      expect(await bench.clock.until((started as NonNullable<typeof started>).done)).toMatchObject({ status: 'done' });
+    } finally {
+      watched.mockRestore();
+    }
+    expect(shown).toEqual(['done', 'running']);
+    expect(sweeps.current()).toBeNull();
+    const next = sweeps.start([bench.pair.id], bench.stop.signal);
+    expect(next).not.toBeNull();
+    await bench.clock.until((next as NonNullable<typeof next>).done);
   });
 });
 
