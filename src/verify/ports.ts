@@ -9,6 +9,8 @@ import type { DigestPath, SweepKind, SweepTableProgress, SweepStatus } from '../
 /** A row as one read found it. */
 export interface RowRead {
   readonly row: Row;
+  /** As the database told it: what a later read tells alike has the same canonical form. */
+  readonly texts?: readonly (string | null)[];
   /** Commit time of the row's present version on its database's clock, µs; null where that is not recorded. */
   readonly committedAtUs: bigint | null;
 }
@@ -78,8 +80,11 @@ export interface LogProgress {
 /** What verification asks of a database. All reads are in canonical form and read-only. */
 export interface Database {
   readonly side: Side;
-  /** Reads rows by key, at most `maxKeysPerRead` at a time. */
-  readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<RowsRead>;
+  /**
+   * Reads rows by key, at most `maxKeysPerRead` at a time.
+   * @param earlier an earlier read here: rows that have not changed since are the same objects in both
+   */
+  readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal, earlier?: RowsRead): Promise<RowsRead>;
   readonly maxKeysPerRead: number;
   clock(signal: AbortSignal): Promise<ClockSample>;
   logProgress(signal: AbortSignal): Promise<LogProgress>;

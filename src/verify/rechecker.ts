@@ -74,6 +74,13 @@ export interface RecheckerParts {
   readonly drained?: () => Promise<void>;
 }
 
+/** Three reads of some keys. */
+interface ReadThrice {
+  readonly of: (id: string) => ThreeReads;
+  /** When the replica was asked, µs: what has settled only since then may have been missing from its answer. */
+  readonly replicaAskedAtUs: bigint;
+}
+
 interface ThreeReads extends ConfirmReads {
   /** Commit time of the replica's row on its own clock, µs; null where that is not recorded. */
   readonly replicaCommittedAtUs: bigint | null;
@@ -163,14 +170,14 @@ export class Rechecker {
   private async judge(pair: Pair, checks: readonly Check[], signal: AbortSignal): Promise<void> {
     try {
       const evidence = this.evidence(pair);
-      const sentUs = this.parts.clock.nowUs();
       // Without a change to look for, one look at the replica tells nothing.
       const changed = checks.filter((check) => check.versions.length > 0);
       const toConfirm = checks.filter((check) => check.versions.length === 0);
       if (changed.length > 0) {
         const keys = changed.map((check) => check.key);
+        const sentUs = this.parts.clock.nowUs();
         const read = await this.readRows(this.parts.replica, pair, keys, signal);
-        const passed = this.gapsPassed(pair, evidence);
+        const passed = this.gapsPassed(pair, evidence, sentUs);
         for (const check of changed) if (this.judgeReplica(check, read, evidence, sentUs, passed)) toConfirm.push(check);
       }
       if (toConfirm.length > 0) await this.confirm(pair, toConfirm, signal);
@@ -194,7 +201,7 @@ export class Rechecker {
     const row = found?.row ?? null;
     const replicaHash = hashImage(hasher, row);
     const base = pending.baseOf(check, gapsPassed);
-    const verdict = judgeRead(hasher, check.versions, base, row, replicaHash, (version) => this.newestApplied(check, version, evidence), gapsPassed);
+    const verdict = judgeRead(hasher, check.versions, base, row, replicaHash, (version) => this.newestApplied(check, version, evidence, sentUs), gapsPassed);
     if (check.attempts === 0 && check.lastMissUs === null) firstLook.looked(check.pair.id, verdict.kind !== 'differs');
     check.isLikelyApplied = verdict.kind === 'returned' && !gapsPassed;
     // When it becomes certain says nothing about lag.
@@ -232,7 +239,7 @@ export class Rechecker {
       case 'differs':
         if (check.base === undefined && gapsPassed) check.base = replicaHash;
         check.lastMissUs = sentUs;
-        if (this.newestApplied(check, check.versions.at(-1) as Version, evidence)) {
+        if (this.newestApplied(check, check.versions.at(-1) as Version, evidence, sentUs)) {
           // The replica is past them all: those between would only keep the stream from bringing what it shows.
           if (check.versions.length > 2) pending.setVersions(check, [check.versions[0] as Version, check.versions.at(-1) as Version]);
           return true;
@@ -262,13 +269,14 @@ export class Rechecker {
     const keys = checks.map((check) => check.key);
     const reads = await this.readThrice(pair, keys, signal);
     const nowMs = clock.nowMs();
-    const passed = this.gapsPassed(pair, evidence);
+    const { replicaAskedAtUs } = reads;
+    const passed = this.gapsPassed(pair, evidence, replicaAskedAtUs);
     for (const check of checks) {
       const versions = known.get(check) as readonly Version[];
       const changed = check.versions !== versions;
-      const read = reads(check.id);
+      const read = reads.of(check.id);
       const newest = versions.at(-1);
-      const facts = this.facts(check, versions, evidence, newest !== undefined && this.newestApplied(check, newest, evidence));
+      const facts = this.facts(check, versions, evidence, replicaAskedAtUs);
       const verdict = judgeConfirm(hasher, versions, check.suspicion, read, facts);
       switch (verdict.kind) {
         case 'match':
@@ -309,8 +317,13 @@ export class Rechecker {
           }
           metrics.check(pair.id, 'mismatch');
           book.confirm(
+            // Named one by one: spreading costs kilobytes a row.
             {
-              ...this.rows(read),
+              primaryIsOld: this.parts.primary.side === 'old',
+              primaryRow: read.primaryRow,
+              replicaRow: read.replicaRow,
+              primaryHash: read.primaryBefore,
+              replicaHash: read.replica,
               pair,
               key: check.key,
               kind: verdict.driftKind,
@@ -349,38 +362,42 @@ export class Rechecker {
   }
 
   /** Reads keys on the primary, the replica and the primary again. */
-  private async readThrice(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<(id: string) => ThreeReads> {
-    const { primary, replica, hasher } = this.parts;
+  private async readThrice(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<ReadThrice> {
+    const { primary, replica, hasher, clock } = this.parts;
     const before = await this.readRows(primary, pair, keys, signal);
+    const replicaAskedAtUs = clock.nowUs();
     const middle = await this.readRows(replica, pair, keys, signal);
-    const after = await this.readRows(primary, pair, keys, signal);
+    const after = await this.readRows(primary, pair, keys, signal, before);
     const nearness = comparesByNearness(pair);
     const rowOf = (read: RowsRead, id: string): Row | null => read.rows.get(id)?.row ?? null;
-    return (id) => {
+    const of = (id: string): ThreeReads => {
       const primaryRow = rowOf(before, id);
+      const reread = rowOf(after, id);
       const read = rowOf(middle, id);
       const replicaRow = nearness && primaryRow !== null && read !== null ? alignedTo(pair, primaryRow, read) : read;
+      const primaryBefore = hashImage(hasher, primaryRow);
       return {
-        primaryBefore: hashImage(hasher, primaryRow),
+        primaryBefore,
         replica: hashImage(hasher, replicaRow),
-        primaryAfter: hashImage(hasher, rowOf(after, id)),
+        primaryAfter: reread === primaryRow ? primaryBefore : hashImage(hasher, reread),
         primaryRow,
         replicaRow,
         replicaCommittedAtUs: middle.rows.get(id)?.committedAtUs ?? null,
         rereadAtUs: after.readAtUs,
       };
     };
+    return { of, replicaAskedAtUs };
   }
 
-  private async readRows(database: Database, pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<RowsRead> {
-    const read = await within(database.side, READ_LIMIT_MS, signal, (limited) => database.readRows(pair, keys, limited));
+  private async readRows(database: Database, pair: Pair, keys: readonly RowKey[], signal: AbortSignal, earlier?: RowsRead): Promise<RowsRead> {
+    const read = await within(database.side, READ_LIMIT_MS, signal, (limited) => database.readRows(pair, keys, limited, earlier));
     this.parts.health.reachable(database.side);
     return read;
   }
 
   /** Looks at keys now, outside the queue: what a caller of the API is told. */
   async look(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<(id: string) => ConfirmReads> {
-    return this.readThrice(pair, keys, signal);
+    return (await this.readThrice(pair, keys, signal)).of;
   }
 
   private async runDriftRechecks(signal: AbortSignal): Promise<void> {
@@ -417,7 +434,7 @@ export class Rechecker {
     );
     const nowMs = clock.nowMs();
     for (const booked of due) {
-      const read = reads(booked.id);
+      const read = reads.of(booked.id);
       if (read.primaryBefore !== read.primaryAfter) continue;
       // A row that the primary has changed since is in flight again: its event's check says what has become of it.
       const primaryHash = this.parts.primary.side === 'old' ? booked.drift.oldHash : booked.drift.newHash;
@@ -483,36 +500,36 @@ export class Rechecker {
     return watermarks.evidence(partitions?.(pair, primary.side) ?? []);
   }
 
-  private facts(check: Check, versions: readonly Version[], evidence: PipelineEvidence, newestApplied: boolean): ConfirmFacts {
-    const { history, clock, consumes } = this.parts;
-    const older = new Set(versions.slice(0, -1).map((version) => version.hash));
+  private facts(check: Check, versions: readonly Version[], evidence: PipelineEvidence, replicaAskedAtUs: bigint): ConfirmFacts {
+    const { history, consumes } = this.parts;
+    const newest = versions.at(-1);
     return {
-      newestApplied,
+      newestApplied: newest !== undefined && this.newestApplied(check, newest, evidence, replicaAskedAtUs),
       primaryIsFiltered: check.pair.where[this.parts.primary.side] !== undefined,
       settlesAtOnce: this.parts.partitions === null && this.parts.settleMs === 0,
       consumedThroughUs: evidence.consumedThroughUs,
-      isEarlierVersion: (hash) => older.has(hash) || history.has(check.pair.id, check.id, hash),
+      isEarlierVersion: (hash) => versions.some((version) => version !== newest && version.hash === hash) || history.has(check.pair.id, check.id, hash),
       appliedThrough: (committedAtUs) => {
         if (evidence.appliedThroughUs !== undefined) return evidence.appliedThroughUs !== null && evidence.appliedThroughUs >= committedAtUs;
         if (consumes && evidence.consumedThroughUs === null) return false;
-        return this.settled(committedAtUs, clock.nowUs()) && !this.stalled(check.pair, committedAtUs);
+        return this.settled(committedAtUs, replicaAskedAtUs) && !this.stalled(check.pair, committedAtUs);
       },
     };
   }
 
   /** Whether the replica must have been given this version before it was read. */
-  private newestApplied(check: Check, version: Version, evidence: PipelineEvidence): boolean {
+  private newestApplied(check: Check, version: Version, evidence: PipelineEvidence, askedAtUs: bigint): boolean {
     const { position } = version;
     const applied = evidence.isApplied(position, BigInt(position.offset));
     if (applied !== null) return applied;
-    return this.settled(version.committedAtUs, this.parts.clock.nowUs()) && !this.stalled(check.pair, version.committedAtUs);
+    return this.settled(version.committedAtUs, askedAtUs) && !this.stalled(check.pair, version.committedAtUs);
   }
 
   /** Whether every record of the table that could not be decoded had been applied before a read that began after this evidence. */
-  private gapsPassed(pair: Pair, evidence: PipelineEvidence): boolean {
+  private gapsPassed(pair: Pair, evidence: PipelineEvidence, askedAtUs: bigint): boolean {
     return this.parts.pending.gapsPassed(pair.id, ({ position, atUs }) => {
       const applied = evidence.isApplied(position, BigInt(position.offset));
-      return applied ?? (this.settled(atUs, this.parts.clock.nowUs()) && !this.stalled(pair, atUs));
+      return applied ?? (this.settled(atUs, askedAtUs) && !this.stalled(pair, atUs));
     });
   }
 

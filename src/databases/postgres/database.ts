@@ -98,7 +98,7 @@ export class PostgresDatabase implements Database {
     return this.commitTimes;
   }
 
-  async readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<RowsRead> {
+  async readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal, earlier?: RowsRead): Promise<RowsRead> {
     if (keys.length > this.maxKeysPerRead) throw new LockstepError('too_many_keys', `at most ${this.maxKeysPerRead} keys can be read at once`);
     const columns = keyColumns(pair, this.side);
     const asked = keys.filter((key) => columns.every((column, index) => canHold(column, key[index] as string)));
@@ -106,11 +106,15 @@ export class PostgresDatabase implements Database {
     const answered = await this.queryRows(pair, parameters, signal);
     const rows = new Map<KeyId, RowRead>();
     let readAtUs = 0n;
-    for (const [place, startedAtUs, committedAtUs, ...values] of answered) {
-      readAtUs = BigInt(startedAtUs ?? '0');
-      if (place == null) continue;
+    for (const [place, startedAtUs, committedAtUs, ...texts] of answered) {
+      if (place == null) {
+        readAtUs = BigInt(startedAtUs ?? '0');
+        continue;
+      }
       const id = keyId(asked[Number(place) - 1] as RowKey);
-      rows.set(id, { row: this.canonicalRow(pair, values), committedAtUs: committedAtUs == null ? null : BigInt(committedAtUs) });
+      const known = earlier?.rows.get(id);
+      const row = known?.texts !== undefined && sameTexts(known.texts, texts) ? known.row : this.canonicalRow(pair, texts);
+      rows.set(id, { row, texts, committedAtUs: committedAtUs == null ? null : BigInt(committedAtUs) });
     }
     return { rows, readAtUs };
   }
@@ -319,6 +323,10 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 
 function notUnique(side: Side, pair: Pair): LockstepError {
   return new LockstepError('key_not_unique', `${side} has several rows with the same key in ${qualifiedName(tableOn(pair, side))}`, { about: { side, table: pair.id } });
+}
+
+function sameTexts(left: TextRow, right: TextRow): boolean {
+  return left.length === right.length && left.every((text, index) => text === right[index]);
 }
 
 function bigintOrNull(text: string | null | undefined): bigint | null {

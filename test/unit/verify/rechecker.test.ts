@@ -1,0 +1,67 @@
+import { setMaxListeners } from 'node:events';
+import { expect, it } from 'vitest';
+import { ClockSkew } from '../../../src/domain/clock-skew.ts';
+import { Sampler } from '../../../src/domain/samples.ts';
+import { Watermarks } from '../../../src/domain/watermarks.ts';
+import { DriftBook } from '../../../src/verify/drift-book.ts';
+import { FirstLook } from '../../../src/verify/first-look.ts';
+import { Health } from '../../../src/verify/health.ts';
+import { PendingChecks, type CheckEnd } from '../../../src/verify/pending-checks.ts';
+import { Proofs } from '../../../src/verify/proofs.ts';
+import { Rechecker } from '../../../src/verify/rechecker.ts';
+import { VersionHistory } from '../../../src/verify/version-history.ts';
+import { MemoryDatabase } from './memory/memory-database.ts';
+import { CountingMetrics, hasher, textPair } from './memory/samples.ts';
+import { VirtualClock } from './memory/virtual-clock.ts';
+
+const SETTLE_MS = 2_000;
+
+it('counts towards settle only the time until the replica was asked: a slow answer of the primary proves nothing', async () => {
+  const clock = new VirtualClock();
+  const pair = textPair('public.items', ['id', 'value']);
+  let readsOfOld = 0;
+  // The last read of the second confirm step takes longer than `settle`.
+  const old = new MemoryDatabase({ side: 'old', clock, delayMs: () => (readsOfOld === 4 ? SETTLE_MS : 0) });
+  const neu = new MemoryDatabase({ side: 'new', clock });
+  old.trouble = () => readsOfOld++;
+  old.put(pair, ['k', 'after']);
+  neu.put(pair, ['k', 'before']);
+  const metrics = new CountingMetrics();
+  const pending = new PendingChecks([pair]);
+  const book = new DriftBook([pair], { sampler: new Sampler('full', hasher, ''), metrics, makeId: () => 'd' });
+  const rechecker = new Rechecker({
+    pending,
+    firstLook: new FirstLook(),
+    book,
+    proofs: new Proofs([pair.id]),
+    history: new VersionHistory(10),
+    watermarks: new Watermarks({ ordered: false }),
+    partitions: null,
+    consumes: false,
+    primary: old,
+    replica: neu,
+    skew: { old: new ClockSkew(), new: new ClockSkew() },
+    lag: new Map(),
+    health: new Health({ nowMs: () => clock.nowMs(), primary: 'old', report: () => undefined }),
+    metrics,
+    clock,
+    hasher,
+    settleMs: SETTLE_MS,
+    lagBudgetMs: 1_000,
+    batchKeys: 10,
+    concurrency: 1,
+  });
+  const stop = new AbortController();
+  setMaxListeners(100, stop.signal);
+  const running = rechecker.run(stop.signal);
+  const ended = new Promise<CheckEnd>((resolve) => {
+    pending.suspect(pair, ['k'], 'sweep', clock.nowMs(), resolve);
+  });
+  // The pipeline brings the change well before `settle` has passed, but after the replica was read twice.
+  const applied = clock.sleep(SETTLE_MS / 2).then(() => neu.put(pair, ['k', 'after']));
+  expect(await clock.until(ended)).toEqual({ kind: 'match', present: true });
+  expect(readsOfOld).toBeGreaterThan(4);
+  expect(book.size()).toBe(0);
+  stop.abort();
+  await clock.until(Promise.all([running, applied]));
+});
