@@ -125,9 +125,17 @@ export class DriftBook {
       this.refresh(existing, proven, nowMs);
       return existing;
     }
+    const { columns, old, new: neu, oldHash, newHash } = this.describe(proven);
+    const { cause, columnCauses } = this.explain(proven);
+    // Named one by one: spreading costs several kilobytes a drift, and there may be millions.
     const drift: Drift = {
-      ...this.describe(proven),
-      ...this.explain(proven),
+      columns,
+      old,
+      new: neu,
+      oldHash,
+      newHash,
+      cause,
+      columnCauses,
       id: this.makeId(),
       table: pair.id,
       key: this.sampler.key(pair, key),

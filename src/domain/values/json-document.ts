@@ -7,13 +7,15 @@ import type { ValueClass } from './value-class.ts';
 const DEPTH_MAX = 3000;
 
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-const SPACE = /[ \t\n\r]*/y;
+const SPACE = ' \t\n\r';
+const ASCII = /^[\0-\x7f]*$/;
 
 /** Why a text is no JSON document. */
 class NotJson extends Error {}
 
 /** Keys in jsonb's order: shorter (in UTF-8) first, then by bytes. */
 export function compareKeys(left: string, right: string): number {
+  if (ASCII.test(left) && ASCII.test(right)) return left.length - right.length || (left < right ? -1 : left > right ? 1 : 0);
   const byLength = Buffer.byteLength(left) - Buffer.byteLength(right);
   return byLength !== 0 ? byLength : Buffer.compare(Buffer.from(left), Buffer.from(right));
 }
@@ -99,7 +101,7 @@ class DocumentReader {
   }
 
   private space(): void {
-    this.take(SPACE);
+    while (this.at < this.text.length && SPACE.includes(this.text[this.at] ?? '')) this.at++;
   }
 
   private skip(character: string): boolean {
