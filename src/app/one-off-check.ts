@@ -6,6 +6,7 @@ import type { Drift } from '../domain/drift.ts';
 import type { CheckOutcome, CheckProgress } from '../domain/outcome.ts';
 import type { Sweep } from '../domain/status.ts';
 import { EphemeralStore } from '../verify/ephemeral-store.ts';
+import type { Check } from '../verify/pending-checks.ts';
 import { NO_METRICS } from '../verify/no-metrics.ts';
 import { buildCore, type Core } from './core.ts';
 import { pairDatabases, type PairedDatabases } from './pairs.ts';
@@ -18,6 +19,8 @@ const SIGNAL_LISTENERS_MAX = 1_000;
 const UNSETTLED_SETTLES = 4;
 const UNSETTLED_MIN_MS = 30_000;
 const UNSETTLED_LOOK_MS = 250;
+/** Rows that are looked at once more at a time when they are given up. */
+const LOOK_KEYS = 200;
 
 export interface CheckOptions {
   /** Old's qualified names; empty: all. */
@@ -97,7 +100,19 @@ async function giveUpUnsettled(core: Core, limitMs: number, unsettled: Map<strin
     if (settling === null || clock.nowMs() - sinceMs < limitMs) continue;
     const left = [...core.pending.checksOf(settling)];
     if (left.length > 0) unsettled.set(settling, left.length);
-    for (const check of left) core.pending.settle(check, { kind: 'unsettled' });
+    for (let first = 0; first < left.length; first += LOOK_KEYS) await giveUp(core, left.slice(first, first + LOOK_KEYS), signal);
+  }
+}
+
+/** Ends checks without an answer. Their rows are counted as they are now, where they can be read. */
+async function giveUp(core: Core, checks: readonly Check[], signal: AbortSignal): Promise<void> {
+  const pair = checks[0]?.pair;
+  if (pair === undefined) return;
+  const keys = checks.map(({ key }) => key);
+  const reads = await core.rechecker.look(pair, keys, signal).catch(() => null);
+  for (const check of checks) {
+    const read = reads?.(check.id);
+    core.pending.settle(check, { kind: 'unsettled', onPrimary: (read?.primaryRow ?? null) !== null, onReplica: (read?.replicaRow ?? null) !== null });
   }
 }
 

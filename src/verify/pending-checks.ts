@@ -60,8 +60,8 @@ export interface Check {
 export type CheckEnd =
   | { readonly kind: 'match'; readonly present: boolean }
   | { readonly kind: 'drift'; readonly onPrimary: boolean; readonly onReplica: boolean }
-  /** Given up without an answer. */
-  | { readonly kind: 'unsettled' };
+  /** Given up without an answer; which side had the row when that was decided. */
+  | { readonly kind: 'unsettled'; readonly onPrimary: boolean; readonly onReplica: boolean };
 
 interface TableChecks {
   readonly pair: Pair;

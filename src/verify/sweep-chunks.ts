@@ -10,7 +10,7 @@ import { bucketsFor, digestBoth, locate, locateByBucket, persistent, timed, type
 import type { Proofs } from './proofs.ts';
 import type { SweepBrake } from './sweep-brake.ts';
 import { planChunks, walk } from './sweep-plan.ts';
-import type { Chunk, Suspect, TableSweep } from './table-sweep.ts';
+import type { Chunk, Suspect, TableSweep, Tally } from './table-sweep.ts';
 import { compareKeys, touchedParts, type TouchedPart } from './touched-compare.ts';
 import type { TouchedScope } from './touched-keys.ts';
 
@@ -204,17 +204,18 @@ export class ChunkSweeper {
       case 'match':
         table.settled(suspect, end.present ? { oldRows: 1n, newRows: 1n } : {});
         break;
-      case 'drift': {
-        const primaryIsOld = this.parts.primarySide === 'old';
-        const onOld = primaryIsOld ? end.onPrimary : end.onReplica;
-        const onNew = primaryIsOld ? end.onReplica : end.onPrimary;
-        table.settled(suspect, { drift: 1, oldRows: onOld ? 1n : 0n, newRows: onNew ? 1n : 0n });
+      case 'drift':
+        table.settled(suspect, { drift: 1, ...this.rowsOf(end) });
         break;
-      }
       case 'unsettled':
-        table.settled(suspect, { unverifiable: 1 });
+        table.settled(suspect, { unverifiable: 1, ...this.rowsOf(end) });
         break;
     }
+  }
+
+  private rowsOf({ onPrimary, onReplica }: { readonly onPrimary: boolean; readonly onReplica: boolean }): Pick<Tally, 'oldRows' | 'newRows'> {
+    const [onOld, onNew] = this.parts.primarySide === 'old' ? [onPrimary, onReplica] : [onReplica, onPrimary];
+    return { oldRows: onOld ? 1n : 0n, newRows: onNew ? 1n : 0n };
   }
 
   private async throttle(table: TableSweep, startedMs: number, signal: AbortSignal): Promise<void> {
