@@ -150,7 +150,11 @@ it('changes are followed under the rules: read again where the event cannot tell
   await pair.old.query('UPDATE payments SET amount = amount + 0.01 WHERE id = 60');
   await pair.old.query(`UPDATE payments SET region = 'us' WHERE id = 61`);
   await expect.poll(async () => (await table()).drift, EVENTUALLY).toBe(2);
-  const { items } = (await (await fetch(`${url}/v1/drift?status=open`)).json()) as { items: { key: unknown; columns: string[]; kind: string }[] };
+  const open = async (): Promise<{ key: unknown; columns: string[]; kind: string }[]> =>
+    ((await (await fetch(`${url}/v1/drift?status=open`)).json()) as { items: { key: unknown; columns: string[]; kind: string }[] }).items;
+  // The list is the state store's, which hears of drift with the next checkpoint.
+  await expect.poll(async () => (await open()).length, EVENTUALLY).toBe(2);
+  const items = await open();
   expect(items.find(({ kind }) => kind === 'extra')).toMatchObject({ key: { id: '61' } });
   expect(items.find(({ kind }) => kind !== 'extra')).toMatchObject({ key: { id: '60' }, columns: ['amount', 'twice'] });
   service.child.kill('SIGTERM');
