@@ -1,9 +1,11 @@
 import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
 import { buildCore, type Core } from './app/core.ts';
+import { fingerprints } from './app/fingerprints.ts';
 import { pairDatabases } from './app/pairs.ts';
 import { openPipeline } from './app/pipeline.ts';
 import { LiveService } from './app/service-view.ts';
+import { becomeWriter, newReplica, stayWriter } from './app/standby.ts';
 import { SystemClock } from './app/system-clock.ts';
 import type { Config } from './config/config.ts';
 import type { Undecodable } from './domain/change.ts';
@@ -91,6 +93,18 @@ export async function runService(config: Config, options: ServiceOptions): Promi
       sweepMaxAgeMs: config.slo.sweepMaxAgeMs,
       version: options.version,
     });
+    const http = { host: config.http.host, port: config.http.port, tokens: tokensOf(config), version: options.version, nowMs: () => clock.nowMs(), logger };
+    // An embedded state store is this process's alone.
+    const self = config.state.url === null ? null : newReplica();
+    const compared = self === null ? null : await fingerprints(config, paired, options.version);
+    if (self !== null && compared !== null) {
+      cleanups.push(() => store.leave(self));
+      await becomeWriter(self, { config, paired, store, metrics, fingerprints: compared, http, clock, logger, signal });
+      if (signal.aborted) return;
+    }
+    const holding = new AbortController();
+    cleanups.push(() => Promise.resolve(holding.abort()));
+    const staying = self === null ? null : stayWriter(store, self, clock, holding.signal).catch((error: unknown) => stopping.abort(error));
     let core: Core | null = null;
     const pipeline = await openPipeline({
       config,
@@ -117,6 +131,7 @@ export async function runService(config: Config, options: ServiceOptions): Promi
       clock,
       signal,
       onDeadLetter: deadLetterLog(logger),
+      ...(self === null || compared === null ? {} : { board: store.chunkBoard(self, compared) }),
       onFinding: ({ finding, message }, ended) => logger[ended ? 'info' : 'warn']({ finding }, ended ? `over: ${message}` : message),
     });
     const parts = core;
@@ -134,16 +149,9 @@ export async function runService(config: Config, options: ServiceOptions): Promi
       signal,
       onSweep: (done) => void done.catch((error: unknown) => logger.error({ err: error }, 'a sweep ended early')),
     });
-    const http = new HttpServer(view, {
-      host: config.http.host,
-      port: config.http.port,
-      tokens: tokensOf(config),
-      version: options.version,
-      nowMs: () => clock.nowMs(),
-      logger,
-    });
-    const url = await http.start();
-    cleanups.push(() => http.stop());
+    const server = new HttpServer(view, http);
+    const url = await server.start();
+    cleanups.push(() => server.stop());
     const running = [
       keepConsuming(source, listener, parts, clock, logger, signal),
       parts.rechecker.run(signal),
@@ -153,6 +161,8 @@ export async function runService(config: Config, options: ServiceOptions): Promi
     ].map((part) => part.catch(fail));
     options.onReady({ url });
     await Promise.all(running);
+    holding.abort();
+    await staying;
     if (stopping.signal.aborted && !options.signal.aborted) throw stopping.signal.reason;
   } finally {
     for (const cleanup of cleanups.reverse()) {

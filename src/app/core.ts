@@ -19,7 +19,7 @@ import { FirstLook } from '../verify/first-look.ts';
 import { Health } from '../verify/health.ts';
 import { LateChanges } from '../verify/late-changes.ts';
 import { PendingChecks } from '../verify/pending-checks.ts';
-import type { ChangeSource, Clock, RestoredState, DeadLetterShelf, VerifyMetrics, VerifyStore } from '../verify/ports.ts';
+import type { ChangeSource, ChunkBoard, Clock, RestoredState, DeadLetterShelf, VerifyMetrics, VerifyStore } from '../verify/ports.ts';
 import { pipelineLagMs } from '../verify/pipeline-lag.ts';
 import { Progress } from '../verify/progress.ts';
 import { Proofs } from '../verify/proofs.ts';
@@ -57,6 +57,8 @@ export interface CoreOptions {
   readonly onDrift?: (drift: Drift) => void;
   /** Rechecks go on when this resolves: whoever takes the drift has room for more. */
   readonly drained?: () => Promise<void>;
+  /** Where chunks are offered to other processes; absent: there are none. */
+  readonly board?: ChunkBoard;
   readonly onSweepProgress?: SweepsParts['onProgress'];
 }
 
@@ -142,6 +144,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
       chunkRows: config.sweep.chunkRows,
       concurrency: config.sweep.concurrency,
       maxRowsPerSecond: config.sweep.maxRowsPerSecond ?? 0,
+      board: options.board ?? null,
     }),
     book,
     proofs,
@@ -153,6 +156,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     clock,
     makeId,
     strategy: config.sweep.strategy,
+    ...(source === null ? {} : { written: () => checkpointer.written() }),
     ...(options.onSweepProgress === undefined ? {} : { onProgress: options.onSweepProgress }),
   });
   const progress =

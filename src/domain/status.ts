@@ -87,6 +87,8 @@ export interface Sweep {
   readonly status: SweepStatus;
   readonly startedAtMs: number;
   readonly endedAtMs: number | null;
+  /** How many processes share it, the writer included; absent where it is not under way here. */
+  readonly processes?: number;
   readonly tables: readonly SweepTableProgress[];
 }
 

@@ -196,7 +196,7 @@ export const SweepTableSchema = Closed(
 );
 export type SweepTableJson = Static<typeof SweepTableSchema>;
 export const SweepSchema = Closed(
-  { id: Type.String(), kind: OneOf(SWEEP_KINDS), status: OneOf(SWEEP_STATUSES), started_at: Time, ended_at: Nullable(Time), tables: Type.Array(RefTo(SweepTableSchema)) },
+  { id: Type.String(), kind: OneOf(SWEEP_KINDS), status: OneOf(SWEEP_STATUSES), started_at: Time, ended_at: Nullable(Time), processes: Nullable(Type.Integer({ description: 'Processes that share it now; null when it is not under way here' })), tables: Type.Array(RefTo(SweepTableSchema)) },
   { $id: 'Sweep' },
 );
 export type SweepJson = Static<typeof SweepSchema>;

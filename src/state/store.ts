@@ -3,7 +3,7 @@ import type { Pool, PoolClient } from 'pg';
 import type { DeadLetter, DeadLetterPlace } from '../domain/dead-letter.ts';
 import type { Drift, DriftEvent } from '../domain/drift.ts';
 import { LockstepError } from '../domain/errors.ts';
-import type { Checkpoint, DeadLetterSelection, DeadLetterShelf, DeadLetterStates, KeptLetter, RestoredState, StoredSweep, VerifyStore } from '../verify/ports.ts';
+import type { Checkpoint, ChunkBoard, DeadLetterSelection, DeadLetterShelf, DeadLetterStates, KeptLetter, LeaseDesk, RestoredState, StoredSweep, VerifyStore } from '../verify/ports.ts';
 import { appendAudit, listAudit } from './audit.ts';
 import type { AuditEntry } from './audit.ts';
 import { writeCheckpoint } from './checkpoint.ts';
@@ -14,7 +14,10 @@ import { groupStoredDrift } from './drift-groups.ts';
 import { ignoreDrift, listDrift, readDrift } from './drift.ts';
 import type { DriftFilter, Page } from './drift.ts';
 import { sqlState, stateFailure } from './failure.ts';
+import { claimRole, writeReplica } from './replicas.ts';
+import type { Claim, Replica } from './replicas.ts';
 import { readDeadLetterStates, readState } from './restore.ts';
+import { clearChunks, finishChunk, giveBackChunk, leaseChunks, lookAtChunks, offerChunk, readSuspects, removeChunk, renewLeases, takeBackChunk, writeSuspects } from './sweep-chunks.ts';
 import { listSweeps, readUnfinishedSweep, writeSweep } from './sweeps.ts';
 
 export interface StateStoreOptions {
@@ -48,6 +51,8 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
   readonly #migration: string;
   readonly #nowMs: () => number;
   #epoch: string | null = null;
+  /** The epoch with which this process holds the writing role already. */
+  #claimed: string | null = null;
 
   constructor(options: StateStoreOptions) {
     this.#migration = options.migration;
@@ -69,16 +74,68 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
   /** Takes the writing role and reads what the last holder left; an earlier holder's writes are refused from here on. */
   async restore(): Promise<RestoredState> {
     const { epoch, state } = await this.#transaction('taking over', async (client) => {
-      const { rows } = await client.query<{ epoch: string }>(
-        `INSERT INTO lockstep.writers AS w (migration, epoch) VALUES ($1, 1)
-         ON CONFLICT (migration) DO UPDATE SET epoch = w.epoch + 1, taken_at = now() RETURNING epoch`,
-        [this.#migration],
-      );
+      const { rows } =
+        this.#claimed === null
+          ? await client.query<{ epoch: string }>(
+              `INSERT INTO lockstep.writers AS w (migration, epoch) VALUES ($1, 1)
+               ON CONFLICT (migration) DO UPDATE SET epoch = w.epoch + 1, holder = NULL, taken_at = now() RETURNING epoch`,
+              [this.#migration],
+            )
+          : await client.query<{ epoch: string }>('SELECT epoch FROM lockstep.writers WHERE migration = $1 AND epoch = $2 FOR UPDATE', [this.#migration, this.#claimed]);
+      if (rows.length === 0) throw this.#fenced();
       // Our row lock keeps an earlier holder's checkpoint out until this is read and committed.
       return { epoch: rows[0]?.epoch ?? null, state: await readState(client, this.#migration) };
     });
     this.#epoch = epoch;
     return state;
+  }
+
+  /** Takes the writing role unless a process that lives holds it; `restore` then reads on with it. */
+  async claim(self: Replica): Promise<Claim> {
+    const claim = await this.#transaction('taking over', (client) => claimRole(client, this.#migration, self));
+    if (claim.kind === 'taken') this.#claimed = claim.epoch;
+    return claim;
+  }
+
+  /** Says that this process lives; with leases of chunks, prolongs them and tells which it still holds. */
+  async renew(self: Replica, helps: boolean): Promise<ReadonlySet<string>> {
+    return await this.#transaction('renewing', async (client) => {
+      await writeReplica(client, this.#migration, self, helps);
+      return await renewLeases(client, this.#migration, self.id);
+    });
+  }
+
+  /** This process ends: another may take its place at once. */
+  async leave(self: Replica): Promise<void> {
+    await this.#read('leaving', () => this.#pool.query('DELETE FROM lockstep.replicas WHERE migration = $1 AND id = $2', [this.#migration, self.id]));
+  }
+
+  /** The board on which the writer's chunks are offered to others. @param fingerprints what others must compare alike, by table */
+  chunkBoard(self: Replica, fingerprints: ReadonlyMap<string, string>): ChunkBoard {
+    const migration = this.#migration;
+    const ask = async <T>(work: (client: PoolClient, epoch: string) => Promise<T>): Promise<T> =>
+      await this.#asWriter('sharing a sweep', (client) => work(client, this.#epoch as string));
+    return {
+      look: () => ask((client, epoch) => lookAtChunks(client, migration, epoch, self.id)),
+      offer: (chunk) => ask((client, epoch) => offerChunk(client, migration, epoch, fingerprints.get(chunk.table) ?? '', chunk)),
+      suspects: (seq, page) => ask((client, epoch) => readSuspects(client, migration, epoch, seq, page)),
+      remove: (seq) => ask((client, epoch) => removeChunk(client, migration, epoch, seq)),
+      takeBack: () => ask((client, epoch) => takeBackChunk(client, migration, epoch)),
+      clear: () => ask((client) => clearChunks(client, migration)),
+    };
+  }
+
+  /** Where a helper leases the writer's chunks. */
+  leaseDesk(self: Replica): LeaseDesk {
+    const migration = this.#migration;
+    const ask = async <T>(work: (client: PoolClient) => Promise<T>): Promise<T> => await this.#transaction('helping with a sweep', work);
+    return {
+      lease: (tables, limit) => ask((client) => leaseChunks(client, migration, self.id, tables, limit)),
+      renew: (helps) => this.renew(self, helps),
+      writeSuspects: (lease, page, keys) => ask((client) => writeSuspects(client, migration, self.id, lease, page, keys)),
+      finish: (lease, counts) => ask((client) => finishChunk(client, migration, self.id, lease, counts)),
+      giveBack: (lease, refused) => ask((client) => giveBackChunk(client, migration, self.id, lease, refused)),
+    };
   }
 
   /** Writes all of a checkpoint or nothing. Rejects with `fenced` when another process has taken over. */
@@ -180,13 +237,15 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
         this.#migration,
         epoch,
       ]);
-      if (rowCount !== 1) {
-        throw new LockstepError('fenced', `another process has taken over migration ${this.#migration}`, {
-          about: { migration: this.#migration },
-          hint: 'run one Lockstep for each migration; this one must stop',
-        });
-      }
+      if (rowCount !== 1) throw this.#fenced();
       return await work(client);
+    });
+  }
+
+  #fenced(): LockstepError {
+    return new LockstepError('fenced', `another process has taken over migration ${this.#migration}`, {
+      about: { migration: this.#migration },
+      hint: 'this one must stop; started again, it stands by',
     });
   }
 

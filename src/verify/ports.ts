@@ -381,6 +381,67 @@ export interface VerifyStore {
   /** Drift ids are made by the caller: time-ordered, unique. */
 }
 
+/** A chunk that the writer lets another process compare. */
+export interface OfferedChunk {
+  /** Unique within the writer's epoch. */
+  readonly seq: number;
+  readonly table: string;
+  readonly path: DigestPath;
+  /** About how many it has. */
+  readonly rows: number;
+  /** It is parted into buckets at once. */
+  readonly likelyDiffers: boolean;
+  readonly range: KeyRange;
+}
+
+/** What comparing a chunk came to; its suspects are kept in pages beside it. */
+export interface ChunkCounts {
+  readonly equalRows: bigint;
+  readonly oldRows: bigint;
+  readonly newRows: bigint;
+}
+
+/** What the writer's board shows. */
+export interface BoardLook {
+  /** Other processes that live and help. */
+  readonly helpers: number;
+  /** Chunks that others have compared, oldest first. */
+  readonly done: readonly (ChunkCounts & { readonly seq: number })[];
+  /** Chunks that nobody is going to compare but the writer: refused, or their holder is gone. */
+  readonly lost: number;
+}
+
+/** The writer's side of a shared sweep. Each call rejects with `fenced` when another process has taken over. */
+export interface ChunkBoard {
+  look(): Promise<BoardLook>;
+  offer(chunk: OfferedChunk): Promise<void>;
+  /** One page of a finished chunk's suspects; null behind the last. */
+  suspects(seq: number, page: number): Promise<readonly RowKey[] | null>;
+  remove(seq: number): Promise<void>;
+  /** Takes back the oldest chunk that nobody holds, for the writer itself; null when all are held or done. */
+  takeBack(): Promise<number | null>;
+  /** Takes back all of them; their holders notice. */
+  clear(): Promise<void>;
+}
+
+/** A chunk that this process may compare until its lease ends. */
+export interface ChunkLease extends OfferedChunk {
+  readonly epoch: string;
+  readonly lease: number;
+}
+
+/** A helper's side of a shared sweep. What a lease that is lost would write is refused with `lease_lost`. */
+export interface LeaseDesk {
+  /** @param tables the tables that this process compares as the writer does. Suspects that an earlier holder left are dropped. */
+  lease(tables: ReadonlyMap<string, string>, limit: number): Promise<readonly ChunkLease[]>;
+  /** Says that this process lives, prolongs its leases, and tells which it still holds, as `epoch/seq/lease`. */
+  renew(helps: boolean): Promise<ReadonlySet<string>>;
+  writeSuspects(lease: ChunkLease, page: number, keys: readonly RowKey[]): Promise<void>;
+  finish(lease: ChunkLease, counts: ChunkCounts): Promise<void>;
+  /** @param refused whether this process could not compare it: then it is left to the writer */
+  giveBack(lease: ChunkLease, refused: boolean): Promise<void>;
+}
+
 /** The time of this process. */
 export interface Clock {
   nowMs(): number;

@@ -1,28 +1,24 @@
 import pLimit from 'p-limit';
 import { ChunkSize } from '../domain/chunk-size.ts';
-import { LockstepError } from '../domain/errors.ts';
 import type { Side } from '../domain/pair.ts';
 import type { RowKey } from '../domain/row.ts';
+import { askingAgain, type Ask } from './asking.ts';
+import { compareChunk } from './chunk-findings.ts';
 import type { DriftBook } from './drift-book.ts';
 import type { CheckEnd, PendingChecks } from './pending-checks.ts';
-import type { Clock, Database, KeyRange, VerifyMetrics } from './ports.ts';
-import { bucketsFor, digestBoth, locate, locateByBucket, persistent, timed, type ChunkFindings, type Comparison, type Digester, type Sides } from './sweep-compare.ts';
+import type { ChunkBoard, Clock, Database, KeyRange, VerifyMetrics } from './ports.ts';
 import type { Proofs } from './proofs.ts';
+import { SharedChunks, type SharedFindings } from './shared-chunks.ts';
 import type { SweepBrake } from './sweep-brake.ts';
-import { planChunks, walk } from './sweep-plan.ts';
+import { persistent, timed, type ChunkFindings, type Comparison, type Digester, type Sides } from './sweep-compare.ts';
+import { planChunks } from './sweep-plan.ts';
 import type { Chunk, Suspect, TableSweep, Tally } from './table-sweep.ts';
 import { compareKeys, touchedParts, type TouchedPart } from './touched-compare.ts';
 import type { TouchedScope } from './touched-keys.ts';
 
-/** A chunk that a database cannot digest in time is parted into so many, down to parts of so many rows. */
-const TIMEOUT_SPLIT = 8;
-const PART_ROWS_MIN = 100;
 /** Suspects that may wait for their recheck before the sweep pauses. */
 const SUSPECTS_MAX = 4_000;
 const SUSPECTS_WAIT_MS = 50;
-/** A question is asked this often before the table's sweep fails. */
-const ASK_TRIES = 5;
-const ASK_RETRY_MS = 1_000;
 
 export interface ChunkSweeperParts {
   readonly sides: Readonly<Record<Side, Database>>;
@@ -37,14 +33,26 @@ export interface ChunkSweeperParts {
   readonly concurrency: number;
   /** 0: unlimited. */
   readonly maxRowsPerSecond: number;
+  /** Where chunks are offered to other processes; null: there are none. */
+  readonly board?: ChunkBoard | null;
 }
 
 /** Walks a table chunk by chunk: digests on both sides, differing chunks down to rows, and those to the recheck. */
 export class ChunkSweeper {
   private readonly parts: ChunkSweeperParts;
+  /** Asks again while that can help. */
+  readonly ask: Ask;
+  private shared: SharedChunks | null = null;
+  private offered = 0;
 
   constructor(parts: ChunkSweeperParts) {
     this.parts = parts;
+    this.ask = askingAgain(parts.clock);
+  }
+
+  /** Other processes that compare chunks of the table under way. */
+  get helpers(): number {
+    return this.shared?.helpers ?? 0;
   }
 
   /**
@@ -65,9 +73,22 @@ export class ChunkSweeper {
     const limit = pLimit(concurrency);
     const running = new Set<Promise<void>>();
     const failure = new AbortController();
+    const looking = new AbortController();
     const chunkSignal = AbortSignal.any([signal, failure.signal]);
     const comparison: Comparison = { sides: asked, pair, path: table.strategy.path, signal: chunkSignal };
     const startedMs = table.workedMs(clock.nowMs());
+    const begin = (chunk: Chunk, part: TouchedPart): void => {
+      const comparing = limit(() => this.compareChunk(table, chunk, part, comparison, size))
+        .then(compared)
+        .finally(() => running.delete(comparing));
+      comparing.catch((error: unknown) => failure.abort(error));
+      running.add(comparing);
+    };
+    // Touched keys are few: the writer compares them by itself.
+    const shared = touched === undefined ? this.share(table, chunkSignal, compared) : null;
+    const looked = shared?.run(AbortSignal.any([chunkSignal, looking.signal])).catch((error: unknown) => failure.abort(error));
+    const stopped = aborted(chunkSignal);
+    const next = (): Promise<unknown> => Promise.race([...running, ...(shared === null ? [] : [shared.changed(), stopped])]);
     try {
       const parts =
         touched === undefined
@@ -75,14 +96,23 @@ export class ChunkSweeper {
           : touchedParts(touched, asked.old, pair, () => size.rows, chunkSignal);
       for await (const part of parts) {
         await this.throttle(table, startedMs, chunkSignal);
+        // Helpers know of no pause: they get no more chunks while there is one.
+        if (shared?.wants === true) await this.released(table, chunkSignal, compared);
         // A sweep of touched keys begins anew after a stop: nothing of it is kept chunk by chunk.
         const chunk = table.begin(touched === undefined && part.kind === 'range' ? part.range : { from: null, to: null });
-        const comparing = limit(() => this.compareChunk(table, chunk, part, comparison, size))
-          .then(compared)
-          .finally(() => running.delete(comparing));
-        comparing.catch((error: unknown) => failure.abort(error));
-        running.add(comparing);
-        if (running.size >= concurrency) await Promise.race(running);
+        if (running.size < concurrency || shared?.wants !== true || !(await shared.offer(chunk, size.rows, this.likelyDiffers(table, size.rows)))) begin(chunk, part);
+        while (running.size >= concurrency && shared?.wants !== true) {
+          await next();
+          chunkSignal.throwIfAborted();
+        }
+        const lost = shared?.hasLost === true && running.size < concurrency ? await shared.takeBack() : null;
+        if (lost !== null) begin(lost, { kind: 'range', range: lost.range });
+      }
+      while (shared !== null && shared.waiting > 0) {
+        chunkSignal.throwIfAborted();
+        const left = running.size < concurrency ? await shared.takeBack() : null;
+        if (left === null) await next();
+        else begin(left, { kind: 'range', range: left.range });
       }
       await Promise.all(running);
     } catch (error) {
@@ -90,22 +120,56 @@ export class ChunkSweeper {
       failure.abort(reason);
       await Promise.allSettled(running);
       throw reason;
+    } finally {
+      looking.abort();
+      await looked;
+      await this.unshare();
     }
+    if (failure.signal.aborted) throw failure.signal.reason;
   }
 
-  /** Asks again while that can help. */
-  readonly ask = async <Answer>(question: () => Promise<Answer>, signal: AbortSignal): Promise<Answer> => {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await question();
-      } catch (error) {
-        // What took too long takes too long again: smaller parts are asked for instead.
-        const final = isTimeout(error) || (error instanceof LockstepError && error.retry === 'final');
-        if (signal.aborted || final || attempt >= ASK_TRIES) throw error;
-        await this.parts.clock.sleep(ASK_RETRY_MS * attempt, signal);
-      }
+  /** Begins to offer chunks of the table; null where there is nobody to offer them to. */
+  private share(table: TableSweep, signal: AbortSignal, compared: () => Promise<void>): SharedChunks | null {
+    const { board, clock } = this.parts;
+    if (board === undefined || board === null) return null;
+    this.shared = new SharedChunks({
+      board,
+      table,
+      clock,
+      signal,
+      nextSeq: () => ++this.offered,
+      consume: async (chunk, findings) => {
+        await this.consume(table, chunk, findings, signal);
+        await compared();
+      },
+    });
+    return this.shared;
+  }
+
+  private async unshare(): Promise<void> {
+    const { board } = this.parts;
+    this.shared = null;
+    // Where this fails, what is left is told by its number and taken off the board in the next sweep.
+    await board?.clear().catch(() => undefined);
+  }
+
+  /** Counts what a helper found, and hands its suspects to the recheck. */
+  private async consume(table: TableSweep, chunk: Chunk, findings: SharedFindings, signal: AbortSignal): Promise<void> {
+    const { metrics, clock } = this.parts;
+    const { pair } = table;
+    let suspects = 0;
+    for await (const keys of findings.suspects()) {
+      suspects += keys.length;
+      for (const key of keys) await this.suspect(table, chunk, key, signal);
     }
-  };
+    const { equalRows, oldRows, newRows } = findings;
+    table.count(chunk, { oldRows: equalRows, newRows: equalRows });
+    metrics.sweepRows(pair.id, 'old', oldRows);
+    metrics.sweepRows(pair.id, 'new', newRows);
+    table.walked([oldRows, newRows], clock.nowMs());
+    table.end(chunk, suspects === 0);
+    metrics.sweepChunk(pair.id, suspects === 0 ? 'equal' : 'differing');
+  }
 
   /** Waits while the databases or the pipeline have more urgent work. */
   private async released(table: TableSweep, signal: AbortSignal, changed: () => Promise<void>): Promise<void> {
@@ -119,7 +183,7 @@ export class ChunkSweeper {
     const { metrics, clock } = this.parts;
     const { pair, signal } = comparison;
     let suspects = 0;
-    for await (const found of this.findings(table, part, comparison, size)) {
+    for await (const found of findings(this.likelyDiffers(table, size.rows), part, comparison, size)) {
       table.count(chunk, { oldRows: found.equalRows, newRows: found.equalRows });
       metrics.sweepRows(pair.id, 'old', found.rows[0]);
       metrics.sweepRows(pair.id, 'new', found.rows[1]);
@@ -133,35 +197,13 @@ export class ChunkSweeper {
   }
 
   /** Where the next chunk is likely to differ, it is parted into buckets at once: its whole digest would only say that it does. */
-  private async *findings(table: TableSweep, part: TouchedPart, comparison: Comparison, size: ChunkSize): AsyncGenerator<ChunkFindings> {
-    if (part.kind === 'keys') {
-      yield* compareKeys(comparison, part.keys);
-      return;
-    }
-    const { range } = part;
-    if (table.mostlyDiffers || this.isLively(table, size.rows)) yield* locateByBucket(comparison, range, bucketsFor(BigInt(size.rows)));
-    else yield* this.digested(comparison, range, size.rows, size);
+  private likelyDiffers(table: TableSweep, chunkRows: number): boolean {
+    return table.mostlyDiffers || this.isLively(table, chunkRows);
   }
 
   /** Whether each chunk can be expected to hold a row with a change under way. */
   private isLively({ pair, estimatedRows }: TableSweep, chunkRows: number): boolean {
     return this.parts.pending.tableSize(pair.id) * chunkRows > Number(estimatedRows);
-  }
-
-  /** Digests a range, or, where that takes a database too long, parts of it. */
-  private async *digested(comparison: Comparison, range: KeyRange, rows: number, size: ChunkSize): AsyncGenerator<ChunkFindings> {
-    let digests: Awaited<ReturnType<typeof digestBoth>>;
-    try {
-      digests = await digestBoth(comparison, range);
-    } catch (error) {
-      const part = Math.floor(rows / TIMEOUT_SPLIT);
-      if (!isTimeout(error) || part < PART_ROWS_MIN) throw error;
-      size.timedOut(rows);
-      const { sides, pair, signal } = comparison;
-      for await (const smaller of walk({ side: sides.old, pair, chunkRows: () => part, signal }, range.from, range.to)) yield* this.digested(comparison, smaller, part, size);
-      return;
-    }
-    yield* locate(comparison, range, digests);
   }
 
   /** Hands a key to the recheck; waits while too many wait for theirs. */
@@ -226,10 +268,19 @@ export class ChunkSweeper {
   }
 }
 
-function isTimeout(error: unknown): boolean {
-  return error instanceof LockstepError && error.code === 'statement_timeout';
+/** Resolves when the signal aborts. */
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 async function* wholeTable(ranges: AsyncIterable<KeyRange>): AsyncGenerator<TouchedPart> {
   for await (const range of ranges) yield { kind: 'range', range };
+}
+
+function findings(likelyDiffers: boolean, part: TouchedPart, comparison: Comparison, size: ChunkSize): AsyncGenerator<ChunkFindings> {
+  if (part.kind === 'keys') return compareKeys(comparison, part.keys);
+  return compareChunk(comparison, part.range, size.rows, likelyDiffers, (rows) => size.timedOut(rows));
 }

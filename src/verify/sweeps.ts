@@ -15,8 +15,8 @@ import type { TouchedKeys, TouchedScope } from './touched-keys.ts';
 
 /** How often a sweep whose chunks are all compared looks whether its suspects are settled. */
 const SETTLE_WAIT_MS = 50;
-/** Progress is stored this often. */
-const SAVE_MS = 2_000;
+/** Progress is stored with the first chunk that is done so long after the last time: what a kill loses beside the chunks in hand. */
+const SAVE_MS = 250;
 /** Sweeps shown by REST from memory. */
 const KEPT_SWEEPS = 20;
 
@@ -35,6 +35,8 @@ export interface SweepsParts {
   readonly clock: Clock;
   readonly makeId: () => string;
   readonly strategy: AskedStrategy;
+  /** Resolves when all drift that was found by now is stored: a sweep must not go on behind it. Absent where nothing is kept. */
+  readonly written?: () => Promise<void>;
   /** @param compared rows that were compared so far, the larger side's */
   onProgress?(progress: SweepTableProgress, compared: bigint): void;
 }
@@ -56,6 +58,8 @@ export class Sweeps {
   private running: RunningSweep | null = null;
   private readonly ended: RunningSweep[] = [];
   private savedAtMs = 0;
+  /** Drift of the sweep under way that was stored before its progress was. */
+  private writtenDrift = 0;
 
   constructor(parts: SweepsParts) {
     this.parts = parts;
@@ -63,7 +67,12 @@ export class Sweeps {
 
   /** The sweep under way, or null. */
   current(): Sweep | null {
-    return this.running === null ? null : describe(this.running, this.parts.clock.nowMs());
+    return this.running === null ? null : { ...describe(this.running, this.parts.clock.nowMs()), processes: this.processes };
+  }
+
+  /** Processes that share the sweep under way, this one included; 0 where there is none. */
+  get processes(): number {
+    return this.running === null ? 0 : 1 + this.parts.chunks.helpers;
   }
 
   /** This table's part in the sweep under way or the last one that had it. */
@@ -126,6 +135,7 @@ export class Sweeps {
 
   private async run(sweep: RunningSweep, stop: AbortSignal): Promise<Sweep> {
     this.running = sweep;
+    this.writtenDrift = 0;
     const signal = AbortSignal.any([stop, sweep.cancel.signal]);
     try {
       await this.save(sweep, true);
@@ -142,7 +152,10 @@ export class Sweeps {
           table.endedAtMs = this.parts.clock.nowMs();
         }
       }
-      if (stop.aborted) return describe(sweep, this.parts.clock.nowMs());
+      if (stop.aborted) {
+        await this.save(sweep, true);
+        return describe(sweep, this.parts.clock.nowMs());
+      }
       const failed = sweep.tables.some((table) => table.status === 'failed');
       const status = sweep.cancel.signal.aborted ? 'cancelled' : failed ? 'failed' : 'done';
       for (const table of sweep.tables) {
@@ -270,8 +283,12 @@ export class Sweeps {
     const nowMs = this.parts.clock.nowMs();
     if (!always && nowMs - this.savedAtMs < SAVE_MS) return;
     this.savedAtMs = nowMs;
+    const stored = { ...describe(sweep, nowMs), tables: sweep.tables.map((table) => table.stored(nowMs)) };
+    const drift = stored.tables.reduce((sum, table) => sum + table.drift, 0);
     try {
-      await this.parts.store.saveSweep({ ...describe(sweep, nowMs), tables: sweep.tables.map((table) => table.stored(nowMs)) });
+      if (drift > this.writtenDrift) await this.parts.written?.();
+      this.writtenDrift = drift;
+      await this.parts.store.saveSweep(stored);
     } catch (error) {
       // A sweep outlives its state store: the checkpoints say that it is away, and the next save catches up.
       if (!(error instanceof LockstepError) || error.retry === 'final') throw error;

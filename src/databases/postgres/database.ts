@@ -91,6 +91,17 @@ export class PostgresDatabase implements Database {
     return { text: row[0] ?? '', number: Number(row[1]) };
   }
 
+  /** What tells this database from every other; a standby is the same as its primary. Null where the role may not see it. */
+  async identity(signal?: AbortSignal): Promise<string | null> {
+    try {
+      const row = await this.one(`SELECT system_identifier::text, (SELECT oid::text FROM pg_database WHERE datname = current_database()) FROM pg_control_system()`, [], null, signal);
+      return `${row[0]}/${row[1]}`;
+    } catch (error) {
+      if (error instanceof LockstepError && error.retry === 'final') return null;
+      throw error;
+    }
+  }
+
   /** Whether the server keeps commit times, which make lag exact. */
   async trackCommitTimestamp(signal?: AbortSignal): Promise<boolean> {
     const row = await this.one(`SELECT current_setting('track_commit_timestamp')`, [], null, signal);

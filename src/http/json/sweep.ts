@@ -9,6 +9,7 @@ export function sweepJson(sweep: Sweep): SweepJson {
     status: sweep.status,
     started_at: isoTime(sweep.startedAtMs),
     ended_at: isoTime(sweep.endedAtMs),
+    processes: sweep.processes ?? null,
     tables: sweep.tables.map(sweepTableJson),
   };
 }
