@@ -213,7 +213,7 @@ export class LiveService implements ServiceView {
 
   async metrics(): Promise<{ readonly contentType: string; readonly body: string }> {
     const { metrics, core } = this.options;
-    return { contentType: metrics.contentType, body: await metrics.render(core.verification.summary()) };
+    return { contentType: metrics.contentType, body: await metrics.render(core.verification.summary(), core.sweeps.processes) };
   }
 
   async audit(entry: AuditEntry): Promise<void> {

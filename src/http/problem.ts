@@ -53,6 +53,7 @@ function describe(error: unknown): { status: number; code: string; detail: strin
   if (error instanceof Problem) return { status: error.statusCode, code: error.code, detail: error.message };
   if (error instanceof LockstepError) {
     if (error.code === 'bad_cursor') return { status: 400, code: error.code, detail: 'The cursor is not one that this list gave.' };
+    if (error.code === 'standby') return { status: 503, code: error.code, detail: 'Another process holds the writing role: ask that one.' };
     return error.retry === 'retry'
       ? { status: 503, code: error.code, detail: 'A part that is needed for the answer is out of reach; try again.' }
       : { status: 500, code: error.code, detail: 'The answer could not be given; the log says why.' };

@@ -65,6 +65,7 @@ export class Metrics implements VerifyMetrics {
   readonly #sweepRate = this.#gauge(METRICS.sweepRate);
   readonly #sweepEta = this.#gauge(METRICS.sweepEta);
   readonly #sweepPaused = this.#gauge(METRICS.sweepPaused);
+  readonly #sweepHelpers = this.#gauge(METRICS.sweepHelpers);
   readonly #sweepLastClean = this.#gauge(METRICS.sweepLastClean);
   readonly #sweepLastCleanIncremental = this.#gauge(METRICS.sweepLastCleanIncremental);
   readonly #touchedKeys = this.#gauge(METRICS.touchedKeys);
@@ -154,11 +155,14 @@ export class Metrics implements VerifyMetrics {
   /**
    * The text for a scrape. Gauges are those of `summary`; with none, they are
    * absent, and the gate, once it was known, is `unknown`.
+   * @param processes that share the running sweep; 0 when none runs
    */
-  render(summary: Summary | null): Promise<string> {
+  render(summary: Summary | null, processes = 0): Promise<string> {
     for (const gauge of this.#gauges) gauge.reset();
     // A reset leaves a gauge without labels at 0, which would be a value.
     this.#errorBudgetRemaining.remove();
+    if (processes > 0) this.#sweepHelpers.set(processes - 1);
+    else this.#sweepHelpers.remove();
     this.#lagBudget.set(this.#options.lagBudgetMs / 1000);
     this.#lagObjective.set(this.#options.lagObjective);
     this.#sweepMaxAge.set(this.#options.sweepMaxAgeMs / 1000);

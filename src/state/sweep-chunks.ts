@@ -73,9 +73,11 @@ export async function removeChunk(client: PoolClient, migration: string, epoch: 
 /** Removes the oldest chunk that nobody holds: what a late holder writes finds no chunk any more. */
 export async function takeBackChunk(client: PoolClient, migration: string, epoch: string): Promise<number | null> {
   const { rows } = await client.query<{ seq: string }>(
-    `DELETE FROM lockstep.sweep_chunks WHERE (migration, epoch, seq) IN (
-       SELECT c.migration, c.epoch, c.seq FROM lockstep.sweep_chunks AS c WHERE c.migration = $1 AND c.epoch = $2 AND ${UNHELD}
-       ORDER BY c.seq LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING seq`,
+    // Materialized: a subquery with a limit may be run again for each row, and would take more than one.
+    `WITH free AS MATERIALIZED (
+       SELECT c.epoch, c.seq FROM lockstep.sweep_chunks AS c WHERE c.migration = $1 AND c.epoch = $2 AND ${UNHELD}
+       ORDER BY c.seq LIMIT 1 FOR UPDATE SKIP LOCKED)
+     DELETE FROM lockstep.sweep_chunks AS l USING free WHERE l.migration = $1 AND l.epoch = free.epoch AND l.seq = free.seq RETURNING l.seq`,
     [migration, epoch],
   );
   return rows[0] === undefined ? null : Number(rows[0].seq);
@@ -88,12 +90,12 @@ export async function clearChunks(client: PoolClient, migration: string): Promis
 /** Leases chunks of the present writer, oldest first. @param tables fingerprint by table */
 export async function leaseChunks(client: PoolClient, migration: string, self: string, tables: ReadonlyMap<string, string>, limit: number): Promise<readonly ChunkLease[]> {
   const { rows } = await client.query<ChunkRow>(
-    `UPDATE lockstep.sweep_chunks AS l SET holder = $2, lease = l.lease + 1, leased_until = ${ALIVE_UNTIL}
-     FROM (
+    `WITH free AS MATERIALIZED (
        SELECT c.epoch, c.seq FROM lockstep.sweep_chunks AS c
        JOIN lockstep.writers AS w ON w.migration = c.migration AND w.epoch = c.epoch
        JOIN unnest($3::text[], $4::text[]) AS t (table_name, fingerprint) ON t.table_name = c.table_name AND t.fingerprint = c.fingerprint
-       WHERE c.migration = $1 AND NOT c.refused AND ${UNHELD} ORDER BY c.seq LIMIT $5 FOR UPDATE OF c SKIP LOCKED) AS free
+       WHERE c.migration = $1 AND NOT c.refused AND ${UNHELD} ORDER BY c.seq LIMIT $5 FOR UPDATE OF c SKIP LOCKED)
+     UPDATE lockstep.sweep_chunks AS l SET holder = $2, lease = l.lease + 1, leased_until = ${ALIVE_UNTIL} FROM free
      WHERE l.migration = $1 AND l.epoch = free.epoch AND l.seq = free.seq
      RETURNING l.epoch, l.seq, l.lease, l.table_name, l.path, l.rows_about, l.likely_differs, l.from_key, l.to_key`,
     [migration, self, [...tables.keys()], [...tables.values()], limit],

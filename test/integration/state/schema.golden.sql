@@ -88,10 +88,44 @@ partitions.watermark_us bigint
 partitions.snapshot_in_progress boolean NOT NULL
 partitions.updated_at timestamp with time zone NOT NULL DEFAULT now()
 partitions: PRIMARY KEY (migration, topic, partition)
+replicas.migration text NOT NULL
+replicas.id text NOT NULL COLLATE "C"
+replicas.machine text NOT NULL
+replicas.pid integer NOT NULL
+replicas.started text
+replicas.helps boolean NOT NULL
+replicas.alive_until timestamp with time zone NOT NULL
+replicas: PRIMARY KEY (migration, id)
 schema_migrations.name text NOT NULL
 schema_migrations.sha256 text NOT NULL
 schema_migrations.applied_at timestamp with time zone NOT NULL DEFAULT now()
 schema_migrations: PRIMARY KEY (name)
+sweep_chunks.migration text NOT NULL
+sweep_chunks.epoch bigint NOT NULL
+sweep_chunks.seq bigint NOT NULL
+sweep_chunks.table_name text NOT NULL
+sweep_chunks.fingerprint text NOT NULL
+sweep_chunks.path text NOT NULL
+sweep_chunks.likely_differs boolean NOT NULL
+sweep_chunks.from_key text[]
+sweep_chunks.to_key text[]
+sweep_chunks.holder text COLLATE "C"
+sweep_chunks.lease integer NOT NULL DEFAULT 0
+sweep_chunks.leased_until timestamp with time zone
+sweep_chunks.refused boolean NOT NULL DEFAULT false
+sweep_chunks.equal_rows numeric
+sweep_chunks.old_rows numeric
+sweep_chunks.new_rows numeric
+sweep_chunks.done boolean NOT NULL DEFAULT false
+sweep_chunks: CHECK ((path = ANY (ARRAY['portable'::text, 'fast'::text, 'client'::text])))
+sweep_chunks: PRIMARY KEY (migration, epoch, seq)
+sweep_suspects.migration text NOT NULL
+sweep_suspects.epoch bigint NOT NULL
+sweep_suspects.seq bigint NOT NULL
+sweep_suspects.page integer NOT NULL
+sweep_suspects.keys text NOT NULL
+sweep_suspects: FOREIGN KEY (migration, epoch, seq) REFERENCES lockstep.sweep_chunks(migration, epoch, seq) ON DELETE CASCADE
+sweep_suspects: PRIMARY KEY (migration, epoch, seq, page)
 sweep_tables.migration text NOT NULL
 sweep_tables.sweep_id text NOT NULL COLLATE "C"
 sweep_tables.table_name text NOT NULL
@@ -163,4 +197,5 @@ touched_keys: PRIMARY KEY (migration, table_name, key_hash)
 writers.migration text NOT NULL
 writers.epoch bigint NOT NULL
 writers.taken_at timestamp with time zone NOT NULL DEFAULT now()
+writers.holder text COLLATE "C"
 writers: PRIMARY KEY (migration)

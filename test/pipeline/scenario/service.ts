@@ -25,8 +25,8 @@ export class Service {
     this.logFile = options.logFile;
   }
 
-  /** Starts it and waits until it says that it is ready. */
-  async start(): Promise<void> {
+  /** Starts it and waits until it says that it is ready; one that is to stand by, that it lives. */
+  async start(probe: '/readyz' | '/healthz' = '/readyz'): Promise<void> {
     const log = openSync(this.logFile, 'a');
     const child = spawn(process.execPath, [join(ROOT, 'dist', 'src', 'main.js'), 'run', '-c', this.configFile], { stdio: ['ignore', log, log] });
     closeSync(log);
@@ -34,7 +34,7 @@ export class Service {
     const until = Date.now() + STARTS_WITHIN_MS;
     while (Date.now() < until) {
       if (child.exitCode !== null) throw new Error(`lockstep ended with ${child.exitCode}:\n${this.log()}`);
-      const ready = await fetch(`${this.url}/readyz`).then(
+      const ready = await fetch(`${this.url}${probe}`).then(
         (response) => response.ok,
         () => false,
       );
@@ -59,6 +59,14 @@ export class Service {
 
   log(): string {
     return readFileSync(this.logFile, 'utf8').slice(-4_000);
+  }
+
+  /** All lines of its log. */
+  logged(): Record<string, unknown>[] {
+    return readFileSync(this.logFile, 'utf8')
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 
   async get<Answer>(path: string): Promise<Answer> {
