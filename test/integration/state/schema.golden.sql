@@ -106,6 +106,7 @@ sweep_chunks.seq bigint NOT NULL
 sweep_chunks.table_name text NOT NULL
 sweep_chunks.fingerprint text NOT NULL
 sweep_chunks.path text NOT NULL
+sweep_chunks.rows_about integer NOT NULL
 sweep_chunks.likely_differs boolean NOT NULL
 sweep_chunks.from_key text[]
 sweep_chunks.to_key text[]

@@ -36,6 +36,7 @@ const chunk = (seq: number, part: Partial<OfferedChunk> = {}): OfferedChunk => (
   seq,
   table: 'public.a',
   path: 'fast',
+  rows: 1_000 + seq,
   likelyDiffers: false,
   range: { from: seq === 1 ? null : [String(seq)], to: [String(seq + 1)] },
   ...part,
@@ -100,7 +101,7 @@ describe('leased chunks', () => {
     expect(await desk.lease(new Map([['public.a', 'other rules']]), 5)).toEqual([]);
     expect(await desk.lease(new Map([['public.b', 'alike']]), 5)).toEqual([]);
     const [lease] = (await desk.lease(TABLES, 5)) as [ChunkLease];
-    expect(lease).toMatchObject({ seq: 1, table: 'public.a', path: 'client', likelyDiffers: true, range, lease: 1 });
+    expect(lease).toMatchObject({ seq: 1, table: 'public.a', path: 'client', rows: 1_001, likelyDiffers: true, range, lease: 1 });
     const keys: RowKey[] = [['\u0000', '\ud800'], ['9223372036854775807', 'x']];
     await desk.writeSuspects(lease, 0, keys);
     await desk.writeSuspects(lease, 0, keys);
