@@ -16,7 +16,7 @@ import type { TouchedKeys, TouchedScope } from './touched-keys.ts';
 /** How often a sweep whose chunks are all compared looks whether its suspects are settled. */
 const SETTLE_WAIT_MS = 50;
 /** Progress is stored with the first chunk that is done so long after the last time: what a kill loses beside the chunks in hand. */
-const SAVE_MS = 250;
+const SAVE_MS = 2_000;
 /** Sweeps shown by REST from memory. */
 const KEPT_SWEEPS = 20;
 
