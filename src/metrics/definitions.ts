@@ -91,8 +91,6 @@ export const METRICS = {
   touchedKeys: gauge('lockstep_touched_keys', 'Keys, or ranges of keys, that the next incremental sweep compares.', ['table']),
   sweepMaxAge: gauge('lockstep_sweep_max_age_seconds', 'How old the last clean full sweep may become.', []),
   sweepHelpers: gauge('lockstep_sweep_helpers', 'Processes standing by that compare chunks of the running sweep; absent when none runs.', []),
-  sweepLastClean: gauge('lockstep_sweep_last_clean_timestamp_seconds', 'When the last clean sweep ended.', ['table']),
-  sweepMaxAge: gauge('lockstep_sweep_max_age_seconds', 'How old the last clean sweep may become.', []),
   schemaFindings: gauge('lockstep_schema_findings', 'Differences between the two tables themselves.', ['table', 'severity']),
   gateVerdict: gauge('lockstep_gate_verdict', '1 on the verdict that holds for the phase, 0 on the others.', ['phase', 'verdict']),
   deadLetters: counter('lockstep_dead_letters_total', 'Records that could not be decoded.', ['topic', 'reason']),
