@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import createXxhash from 'xxhash-wasm';
 import type { Config } from '../config/config.ts';
-import type { Undecodable } from '../domain/change.ts';
+import { partitionId, type StreamPartition, type Undecodable } from '../domain/change.ts';
 import { PlaceholderForms } from '../domain/causes/placeholder.ts';
 import type { Drift } from '../domain/drift.ts';
 import { ClockSkew } from '../domain/clock-skew.ts';
 import { LagWindow } from '../domain/lag-window.ts';
-import { otherSide } from '../domain/pair.ts';
+import { otherSide, type Pair } from '../domain/pair.ts';
 import type { Hasher } from '../domain/recheck.ts';
 import { Sampler } from '../domain/samples.ts';
 import { Watermarks } from '../domain/watermarks.ts';
@@ -18,7 +18,7 @@ import { DriftBook } from '../verify/drift-book.ts';
 import { FirstLook } from '../verify/first-look.ts';
 import { Health } from '../verify/health.ts';
 import { LateChanges } from '../verify/late-changes.ts';
-import { PendingChecks } from '../verify/pending-checks.ts';
+import { PendingChecks, type GapEnd } from '../verify/pending-checks.ts';
 import type { ChangeSource, ChunkBoard, Clock, RestoredState, DeadLetterShelf, VerifyMetrics, VerifyStore } from '../verify/ports.ts';
 import { pipelineLagMs } from '../verify/pipeline-lag.ts';
 import { Progress } from '../verify/progress.ts';
@@ -249,18 +249,25 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     lagWindowMs: config.slo.lagWindowMs,
     countsMessages: pipeline?.ordered === false,
   });
-  restore(await store.restore(), { pairs: paired.pairs, pending, book, proofs, touched, deadLetters, stream, nowMs: clock.nowMs() });
+  const streamOf = (pair: Pair): readonly StreamPartition[] => (pipeline === null || pipeline.ordered ? [] : pipeline.partitions(pair, config.primary));
+  restore(await store.restore(), { pairs: paired.pairs, pending, book, proofs, touched, deadLetters, stream, streamOf, nowMs: clock.nowMs() });
   return { verification, pending, book, sweeps, schedule, rechecker, progress, stream, checkpointer, retries, health };
 }
 
 function restore(
   state: RestoredState,
-  into: { pairs: PairedDatabases['pairs']; pending: PendingChecks; book: DriftBook; proofs: Proofs; touched: TouchedKeys; deadLetters: DeadLetterQueue; stream: Stream | null; nowMs: number },
+  into: { pairs: PairedDatabases['pairs']; pending: PendingChecks; book: DriftBook; proofs: Proofs; touched: TouchedKeys; deadLetters: DeadLetterQueue; stream: Stream | null; streamOf: (pair: Pair) => readonly StreamPartition[]; nowMs: number },
 ): void {
   const pairOf = new Map(into.pairs.map((pair) => [pair.id, pair]));
+  const nextOffsets = new Map(state.partitions.map((stored) => [partitionId(stored), BigInt(stored.nextOffset)]));
+  const consumed = (pair: Pair): readonly GapEnd[] =>
+    into.streamOf(pair).flatMap((partition) => {
+      const next = nextOffsets.get(partitionId(partition)) ?? 0n;
+      return next > 0n ? [{ position: { ...partition, offset: (next - 1n).toString() }, atUs: BigInt(into.nowMs) * 1000n }] : [];
+    });
   for (const check of state.checks) {
     const pair = pairOf.get(check.table);
-    if (pair !== undefined && check.key.length === pair.key.length) into.pending.restore(pair, check, into.nowMs);
+    if (pair !== undefined && check.key.length === pair.key.length) into.pending.restore(pair, check, into.nowMs, check.holdsUs === null ? [] : consumed(pair));
   }
   for (const { drift, keyValues } of state.drift) {
     const pair = pairOf.get(drift.table);

@@ -50,11 +50,24 @@ export interface Check {
   lastMissUs: bigint | null;
   /** Of a suspect that accounts for a change without a place among the versions, for want of a commit time or decoded late: it was made at or after this, µs. */
   holdsUs: bigint | null;
+  /** The changes without a commit time that it accounts for, as consumed. */
+  held: readonly HeldChange[];
   /** How many records of its table nobody could decode when its base was learned: after another one the base is a guess. */
   gaps: number;
   /** Those who wait for its end. */
   waiters: readonly ((end: CheckEnd) => void)[];
 }
+
+/** A change without a place among the versions: a replica that looks like the primary may be as it was before the change. */
+export interface HeldChange extends GapEnd {
+  /** Verified-through stays before this until the replica was given the change, primary's clock, µs. */
+  readonly fromUs: bigint;
+  /** A row that the replica shows only after the change, while no other one of the key is unsettled; undefined where none is known. */
+  readonly shows: RowHash | undefined;
+}
+
+/** Held changes of one key that are kept apart; past that the newest stands for those before it. */
+const HELD_MAX = 64;
 
 /** How a check ended. */
 export type CheckEnd =
@@ -153,10 +166,26 @@ export class PendingChecks {
     return check;
   }
 
-  /** Keeps verified-through before `fromUs` until what is suspected of the check is settled. */
-  hold(check: Check, fromUs: bigint): void {
+  /**
+   * Keeps verified-through before `fromUs` until what is suspected of the check is settled.
+   * @param held the change that it is for: the replica must have been given it
+   */
+  hold(check: Check, fromUs: bigint, held?: Omit<HeldChange, 'fromUs'>): void {
     if (check.holdsUs === null || fromUs < check.holdsUs) check.holdsUs = fromUs;
+    if (held !== undefined) check.held = heldWith(check.held, { ...held, fromUs });
     this.dirty.add(check);
+  }
+
+  /** The rows agree, but these changes may be on their way still: who waits is told, and verified-through stays before them. */
+  keepHeld(check: Check, held: readonly HeldChange[], present: boolean): void {
+    const { waiters } = check;
+    if (held.length !== check.held.length) {
+      check.held = held;
+      check.holdsUs = held.reduce<bigint | null>((least, { fromUs }) => (least === null || fromUs < least ? fromUs : least), null);
+      this.dirty.add(check);
+    }
+    check.waiters = [];
+    for (const waiter of waiters) waiter({ kind: 'match', present });
   }
 
   /** Any key of the table may have had a change that nobody could decode: what its row was between two known ones is unknown. */
@@ -187,8 +216,11 @@ export class PendingChecks {
     return check.base;
   }
 
-  /** Puts back a check as the state store kept it. */
-  restore(pair: Pair, stored: StoredCheck, nowMs: number): Check {
+  /**
+   * Puts back a check as the state store kept it.
+   * @param consumed the last record consumed of each partition: what the check holds verified-through for is among those before
+   */
+  restore(pair: Pair, stored: StoredCheck, nowMs: number, consumed: readonly GapEnd[] = []): Check {
     const versions = stored.versions.map((version) => ({
       committedAtUs: version.committedAtUs,
       lsn: version.lsn,
@@ -198,7 +230,9 @@ export class PendingChecks {
     }));
     const check = this.fresh(pair, stored.key, stored.origin, stored.firstSeenMs, versions);
     check.suspected = versions.length === 0 || stored.origin !== 'stream';
-    check.holdsUs = stored.holdsUs;
+    const { holdsUs } = stored;
+    check.holdsUs = holdsUs;
+    if (holdsUs !== null) check.held = consumed.map((end) => ({ ...end, fromUs: holdsUs, shows: undefined }));
     this.stored.add(storedId(check));
     this.insert(check, nowMs);
     this.dirty.delete(check);
@@ -225,6 +259,7 @@ export class PendingChecks {
     check.suspected = false;
     check.suspicion = null;
     check.holdsUs = null;
+    check.held = [];
     check.waiters = [];
     this.dirty.add(check);
     for (const waiter of waiters) waiter({ kind: 'match', present });
@@ -333,6 +368,7 @@ export class PendingChecks {
       isLikelyApplied: false,
       lastMissUs: null,
       holdsUs: null,
+      held: [],
       gaps: this.table(pair.id).gaps,
       waiters: [],
     };
@@ -352,6 +388,17 @@ export class PendingChecks {
     if (table === undefined) throw new RangeError(`no such table: ${id}`);
     return table;
   }
+}
+
+/** Of the changes that a check holds, those that the replica may not have been given. */
+export function stillHeld({ held }: Pick<Check, 'held'>, isApplied: (end: GapEnd) => boolean): readonly HeldChange[] {
+  return held.length === 0 ? held : held.filter((change) => !isApplied(change));
+}
+
+function heldWith(held: readonly HeldChange[], change: HeldChange): readonly HeldChange[] {
+  const last = held.at(-1);
+  if (last === undefined || held.length < HELD_MAX) return [...held, change];
+  return [...held.slice(0, -1), { ...change, fromUs: last.fromUs < change.fromUs ? last.fromUs : change.fromUs }];
 }
 
 function extra(versions: readonly Version[]): number {

@@ -18,7 +18,7 @@ import {
 import { alignedTo, comparesByNearness, type Row, type RowKey } from '../domain/row.ts';
 import type { PipelineEvidence, Watermarks } from '../domain/watermarks.ts';
 import type { BookedDrift, DriftBook } from './drift-book.ts';
-import { UNVERIFIABLE_ROUNDS, type Check, type PendingChecks } from './pending-checks.ts';
+import { stillHeld, UNVERIFIABLE_ROUNDS, type Check, type GapEnd, type PendingChecks } from './pending-checks.ts';
 import type { Clock, Database, PartitionsOf, RowRead, RowsRead, VerifyMetrics } from './ports.ts';
 import type { FirstLook } from './first-look.ts';
 import type { Health } from './health.ts';
@@ -177,8 +177,11 @@ export class Rechecker {
         const keys = changed.map((check) => check.key);
         const sentUs = this.parts.clock.nowUs();
         const read = await this.readRows(this.parts.replica, pair, keys, signal);
-        const passed = this.gapsPassed(pair, evidence, sentUs);
-        for (const check of changed) if (this.judgeReplica(check, read, evidence, sentUs, passed)) toConfirm.push(check);
+        const isGiven = this.given(pair, evidence, sentUs);
+        const passed = this.parts.pending.gapsPassed(pair.id, isGiven);
+        for (const check of changed) {
+          if (this.judgeReplica(check, read, evidence, sentUs, passed && stillHeld(check, isGiven).length === 0)) toConfirm.push(check);
+        }
       }
       if (toConfirm.length > 0) await this.confirm(pair, toConfirm, signal);
     } catch (error) {
@@ -193,7 +196,10 @@ export class Rechecker {
     return Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(check.attempts, 10));
   }
 
-  /** Judges one read of the replica; true asks for the confirm step. */
+  /**
+   * Judges one read of the replica; true asks for the confirm step.
+   * @param gapsPassed whether it has been given all that was not decoded, and all of the key that did not tell when it was made
+   */
   private judgeReplica(check: Check, read: RowsRead, evidence: PipelineEvidence, sentUs: bigint, gapsPassed: boolean): boolean {
     const { hasher, pending, metrics, firstLook, book } = this.parts;
     if (check.versions.length === 0) return true;
@@ -270,7 +276,8 @@ export class Rechecker {
     const reads = await this.readThrice(pair, keys, signal);
     const nowMs = clock.nowMs();
     const { replicaAskedAtUs } = reads;
-    const passed = this.gapsPassed(pair, evidence, replicaAskedAtUs);
+    const isGiven = this.given(pair, evidence, replicaAskedAtUs);
+    const passed = pending.gapsPassed(pair.id, isGiven);
     for (const check of checks) {
       const versions = known.get(check) as readonly Version[];
       const changed = check.versions !== versions;
@@ -279,7 +286,7 @@ export class Rechecker {
       const facts = this.facts(check, versions, evidence, replicaAskedAtUs);
       const verdict = judgeConfirm(hasher, versions, check.suspicion, read, facts);
       switch (verdict.kind) {
-        case 'match':
+        case 'match': {
           // Late news of a change: the replica may only look as it did before that change, and have it yet to come.
           if (check.holdsUs !== null && !passed) {
             check.attempts++;
@@ -287,9 +294,17 @@ export class Rechecker {
             break;
           }
           if (check.suspectedWhileBusy) break;
+          const held = showsHeld(check, versions, read) ? [] : stillHeld(check, isGiven);
+          if (held.length > 0) {
+            pending.keepHeld(check, held, read.primaryRow !== null);
+            check.attempts++;
+            metrics.check(pair.id, 'inconclusive');
+            break;
+          }
           if (changed) {
             check.suspected = false;
             check.holdsUs = null;
+            check.held = [];
             pending.setVersions(
               check,
               check.versions.filter((version) => !versions.includes(version)),
@@ -298,6 +313,7 @@ export class Rechecker {
           }
           this.settleMatch(check, read.primaryRow !== null);
           break;
+        }
         case 'hot':
           check.hotRounds++;
           check.attempts++;
@@ -525,12 +541,11 @@ export class Rechecker {
     return this.settled(version.committedAtUs, askedAtUs) && !this.stalled(check.pair, version.committedAtUs);
   }
 
-  /** Whether every record of the table that could not be decoded had been applied before a read that began after this evidence. */
-  private gapsPassed(pair: Pair, evidence: PipelineEvidence, askedAtUs: bigint): boolean {
-    return this.parts.pending.gapsPassed(pair.id, ({ position, atUs }) => {
-      const applied = evidence.isApplied(position, BigInt(position.offset));
-      return applied ?? (this.settled(atUs, askedAtUs) && !this.stalled(pair, atUs));
-    });
+  /** Tells whether the replica had been given a record of the table before a read that began after this evidence. */
+  private given(pair: Pair, evidence: PipelineEvidence, askedAtUs: bigint): (end: GapEnd) => boolean {
+    // What was consumed before the start has a time of which this process does not know by which clock.
+    const isOld = askedAtUs - this.sinceUs >= BigInt(this.parts.settleMs) * 1000n;
+    return ({ position, atUs }) => evidence.isApplied(position, BigInt(position.offset)) ?? (isOld && this.settled(atUs, askedAtUs) && !this.stalled(pair, atUs));
   }
 
   private settled(committedAtUs: bigint, nowUs: bigint): boolean {
@@ -577,4 +592,9 @@ export class Rechecker {
     const { skew, primary } = this.parts;
     return primaryUs - (skew[primary.side].best()?.offsetUs ?? 0n);
   }
+}
+
+/** Whether the only change of the key that is unsettled is seen: nothing else can have made what the replica shows. */
+function showsHeld({ held, versions: newer }: Check, versions: readonly Version[], read: ConfirmReads): boolean {
+  return held.length === 1 && versions.length === 0 && newer.length === 0 && held[0]?.shows === read.replica;
 }

@@ -180,14 +180,22 @@ export class Stream implements SourceListener {
 
   /**
    * A change that does not say when it was made orders nothing and moves no watermark: the key goes to the
-   * confirm step, and until that is done verified-through stands where its partition was.
+   * confirm step, and until that is done verified-through stands where its partition was. A row that is again
+   * what it was looks applied from the start: unless the change alone can have made what the replica shows, the
+   * replica must have been given it first.
    */
   private onTimelessRow(partition: StreamPartition, change: RowChange): void {
     const { history, hasher, pending, clock, watermarks } = this.parts;
-    const { pair, key, image } = change;
-    history.add(pair.id, keyId(key), image === null || isComplete(image) ? hashImage(hasher, image) : undefined);
+    const { pair, key, image, position } = change;
+    const id = keyId(key);
+    const hash = image === null || isComplete(image) ? hashImage(hasher, image) : undefined;
+    const before = history.last(pair.id, id);
+    // There is nothing to delete where there was no row.
+    const isAnother = before === undefined ? hash === null : before !== hash;
+    const isAlone = pending.get(pair.id, id) === undefined;
+    history.add(pair.id, id, hash);
     const check = pending.suspect(pair, key, 'stream', clock.nowMs(), null);
-    pending.hold(check, watermarks.partition(partition).watermarkUs ?? 0n);
+    pending.hold(check, watermarks.partition(partition).watermarkUs ?? 0n, { position, atUs: this.primaryNowUs(), shows: isAlone && isAnother ? hash : undefined });
   }
 
   private firstLookMs(pair: Pair, committedAtUs: bigint): number {

@@ -80,8 +80,11 @@ describe('a correct pipeline', { timeout: LIMIT_MS }, () => {
     }, Math.ceil(HISTORIES / 5));
   });
 
-  it('is never said to drift when Lockstep dies and starts again', async () => {
-    await histories({ sinkPauseMs: 2_000 }, async (world) => {
+  it.each<[string, Omit<WorldOptions, 'seed'>]>([
+    ['when Lockstep dies and starts again', {}],
+    ['when Lockstep dies and starts again, deletes not telling when they were made', { timeless: 'deletes' }],
+  ])('is never said to drift %s', async (_name, options) => {
+    await histories({ sinkPauseMs: 2_000, ...options }, async (world) => {
       await world.start();
       void world.load(LOAD_MS);
       for (let death = 0; death < 3; death++) {
@@ -93,6 +96,40 @@ describe('a correct pipeline', { timeout: LIMIT_MS }, () => {
       await world.clock.pass(LOAD_MS / 2, () => world.look());
       await endsEqual(world);
     });
+  });
+});
+
+describe('a row that is deleted without a commit time and inserted again as it was', { timeout: LIMIT_MS }, () => {
+  it.each<[string, Omit<WorldOptions, 'seed'>, boolean]>([
+    ['the sink telling how far it is', { timeless: 'deletes' }, false],
+    ['the sink not known', { timeless: 'deletes', sinkKnown: false }, false],
+    ['the sink telling how far it is, across a death of Lockstep', { timeless: 'deletes' }, true],
+    ['the sink not known, across a death of Lockstep', { timeless: 'deletes', sinkKnown: false }, true],
+    ['nothing telling when it was made', { timeless: 'all' }, false],
+    ['nothing telling when it was made, across a death of Lockstep', { timeless: 'all', sinkKnown: false }, true],
+  ])('is not taken for applied before the sink has got to it: %s', async (_name, options, dying) => {
+    await histories({ ...options, sweepsOnce: true, sinkPauseMs: 0, repeats: false }, async (world) => {
+      const { random, clock } = world;
+      await world.start();
+      await settle(world);
+      world.pausedSink = true;
+      await clock.pass(100, () => world.look());
+      const row = world.old.rows.get('k3')?.row ?? null;
+      world.commit([{ key: 'k3', row: null }]);
+      await clock.pass(random.between(0, 800), () => world.look());
+      world.commit([{ key: 'k3', row }]);
+      const inserted = world.log.at(-1);
+      await clock.pass(random.between(300, 1_000), () => world.look());
+      if (dying) {
+        world.kill();
+        await world.start();
+        await clock.pass(random.between(0, 300), () => world.look());
+      }
+      world.fault = (change) => (change === inserted ? 'skip' : 'apply');
+      world.pausedSink = false;
+      await settle(world);
+      expect([...(world.core?.book.all(world.pair.id) ?? [])].map(({ drift }) => [drift.key['id'], drift.kind])).toEqual([['k3', 'missing']]);
+    }, Math.ceil(HISTORIES / 3));
   });
 });
 
