@@ -15,8 +15,8 @@ import type { TouchedKeys, TouchedScope } from './touched-keys.ts';
 
 /** How often a sweep whose chunks are all compared looks whether its suspects are settled. */
 const SETTLE_WAIT_MS = 50;
-/** Progress is stored with the first chunk that is done so long after the last time: what a kill loses beside the chunks in hand. */
-const SAVE_MS = 2_000;
+/** Progress is stored with the first chunk that is done so long after the last time: what a kill loses beside the chunks in hand, and those behind a suspect. */
+const SAVE_MS = 250;
 /** Sweeps shown by REST from memory. */
 const KEPT_SWEEPS = 20;
 
