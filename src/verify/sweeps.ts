@@ -35,7 +35,7 @@ export interface SweepsParts {
   readonly clock: Clock;
   readonly makeId: () => string;
   readonly strategy: AskedStrategy;
-  /** Resolves when all drift that was found by now is stored: a sweep must not go on behind it. Absent where nothing is kept. */
+  /** Resolves when all drift and checks of by now are stored: a sweep must not go on behind them. Absent where nothing is kept. */
   readonly written?: () => Promise<void>;
   /** @param compared rows that were compared so far, the larger side's */
   onProgress?(progress: SweepTableProgress, compared: bigint): void;
@@ -58,8 +58,10 @@ export class Sweeps {
   private running: RunningSweep | null = null;
   private readonly ended: RunningSweep[] = [];
   private savedAtMs = 0;
-  /** Drift of the sweep under way that was stored before its progress was. */
-  private writtenDrift = 0;
+  private saving: Promise<void> | null = null;
+  private failure: { readonly error: unknown } | null = null;
+  /** Suspects of the sweep under way whose drift, or whose checks, were stored before the progress that passed them. */
+  private writtenSuspects = 0;
 
   constructor(parts: SweepsParts) {
     this.parts = parts;
@@ -135,7 +137,8 @@ export class Sweeps {
 
   private async run(sweep: RunningSweep, stop: AbortSignal): Promise<Sweep> {
     this.running = sweep;
-    this.writtenDrift = 0;
+    this.writtenSuspects = 0;
+    this.failure = null;
     const signal = AbortSignal.any([stop, sweep.cancel.signal]);
     try {
       await this.save(sweep, true);
@@ -279,15 +282,27 @@ export class Sweeps {
     this.parts.onProgress?.(table.describe(this.parts.clock.nowMs()), table.compared);
   }
 
+  /**
+   * Stores where the sweep is.
+   * @param always resolves when it is; else it is stored beside the sweep, and not where that was done a moment ago
+   */
   private async save(sweep: RunningSweep, always: boolean): Promise<void> {
-    const nowMs = this.parts.clock.nowMs();
-    if (!always && nowMs - this.savedAtMs < SAVE_MS) return;
-    this.savedAtMs = nowMs;
+    if (!always && (this.saving !== null || this.parts.clock.nowMs() - this.savedAtMs < SAVE_MS)) return;
+    await this.saving;
+    this.savedAtMs = this.parts.clock.nowMs();
+    this.saving = this.write(sweep, this.savedAtMs)
+      .catch((error: unknown) => void (this.failure = { error }))
+      .finally(() => (this.saving = null));
+    if (always) await this.saving;
+    if (this.failure !== null) throw this.failure.error;
+  }
+
+  private async write(sweep: RunningSweep, nowMs: number): Promise<void> {
     const stored = { ...describe(sweep, nowMs), tables: sweep.tables.map((table) => table.stored(nowMs)) };
-    const drift = stored.tables.reduce((sum, table) => sum + table.drift, 0);
+    const suspects = stored.tables.reduce((sum, table) => sum + table.suspects, 0);
     try {
-      if (drift > this.writtenDrift) await this.parts.written?.();
-      this.writtenDrift = drift;
+      if (suspects > this.writtenSuspects) await this.parts.written?.();
+      this.writtenSuspects = suspects;
       await this.parts.store.saveSweep(stored);
     } catch (error) {
       // A sweep outlives its state store: the checkpoints say that it is away, and the next save catches up.

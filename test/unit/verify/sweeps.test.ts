@@ -36,6 +36,7 @@ class Bench {
   recheckMs = 10;
   lagMs = 0;
   chunkRows = CHUNK_ROWS;
+  written = (): Promise<void> => Promise.resolve();
 
   constructor(old: Record<string, string>, neu: Record<string, string>) {
     for (const row of Object.entries(old)) this.old.put(this.pair, row);
@@ -72,6 +73,7 @@ class Bench {
       clock: this.clock,
       makeId: () => 's1',
       strategy: 'auto',
+      written: () => this.written(),
     });
   }
 
@@ -143,6 +145,37 @@ describe('a sweep', () => {
       rows: { old: String(Object.keys(old).length), new: String(Object.keys(neu).length) },
     });
     expect(bench.proofs.get(bench.pair.id)).toMatchObject({ oldRows: BigInt(Object.keys(old).length), newRows: BigInt(Object.keys(neu).length) });
+  });
+
+  it('stores no progress past a suspect before the checkpoint with what became of it', async () => {
+    const bench = new Bench(rows(40), rows(40, { k00009: 'w' }));
+    for (const side of [bench.old, bench.new]) {
+      const digest = side.digest.bind(side);
+      side.digest = async (...asked) => {
+        await bench.clock.sleep(1_000, asked[3]);
+        return digest(...asked);
+      };
+    }
+    const kept = (): string => [...bench.state.sweeps.values()].at(-1)?.tables[0]?.resumeFrom?.[0] ?? '';
+    let checkpoint = (): void => undefined;
+    let asked = 0;
+    bench.written = () => {
+      asked++;
+      return new Promise((resolve) => (checkpoint = resolve));
+    };
+    const sweeps = await bench.sweeps();
+    const started = sweeps.start([bench.pair.id], bench.stop.signal);
+    void bench.recheck(bench.stop.signal);
+    await bench.clock.pass(9_000, () => expect(kept() < 'k00009').toBe(true));
+    expect(asked).toBe(1);
+    expect(kept()).toBe('k00008');
+    checkpoint();
+    await bench.clock.pass(1_500);
+    expect(kept() > 'k00009').toBe(true);
+    bench.written = () => Promise.resolve();
+    await bench.clock.until((started as NonNullable<typeof started>).done);
+    expect(kept()).not.toBe('k00008');
+    bench.stop.abort();
   });
 
   it('tells how far it is, how fast, and how long it will take, while it runs', async () => {
