@@ -10,6 +10,8 @@ import type { Strategy } from './sweep-strategy.ts';
 
 /** So many of the last chunks are looked at to tell whether the next is likely to differ. */
 const RECENT_CHUNKS = 8;
+/** Fewer tell nothing: where a hundredth of the chunks differ, so many in a row are one chance in a million. */
+const RECENT_CHUNKS_MIN = 3;
 /** Rows that the recheck found equal of which the digests are taken again, and the characters of their keys: enough to see that a digest is wrong. */
 const EQUAL_SAMPLE_KEYS = 500;
 const EQUAL_SAMPLE_CHARS = 1024 * 1024;
@@ -126,7 +128,8 @@ export class TableSweep {
 
   /** Whether most of the last chunks differed. */
   get mostlyDiffers(): boolean {
-    return this.recent.length === RECENT_CHUNKS && 2 * this.recent.filter((isEqual) => !isEqual).length > RECENT_CHUNKS;
+    const { length } = this.recent;
+    return length >= RECENT_CHUNKS_MIN && 2 * this.recent.filter((isEqual) => !isEqual).length > length;
   }
 
   /** A chunk is about to be compared; chunks begin in key order. */
