@@ -226,10 +226,11 @@ async function stopLeftover(data: string): Promise<void> {
   const pid = Number(lines[0]);
   if (!Number.isInteger(pid) || pid <= 1) return;
   const ours = isRunning(pid) && (commandLine(pid)?.includes(data) ?? true);
-  if (ours) return await stopProcess(identityOf(pid));
-  // The number may belong to another program now, or to a dead one that nobody waits for: PostgreSQL would take both
-  // for a live server. The file's other lines let it see whether parts of the old server still run.
-  writeFileSync(file, [NO_PROCESS, ...lines.slice(1)].join('\n'));
+  if (ours) await stopProcess(identityOf(pid));
+  // An orderly stop removes the file; one that was killed while we looked leaves it. The number may belong to another
+  // program now, or to a dead one that nobody waits for: PostgreSQL would take both for a live server. The file's other
+  // lines let it see whether parts of the old server still run.
+  if (existsSync(file)) writeFileSync(file, [NO_PROCESS, ...lines.slice(1)].join('\n'));
 }
 
 async function stopProcess(identity: ProcessIdentity): Promise<void> {
