@@ -36,6 +36,11 @@ export function keyId(key: RowKey): KeyId {
   return key.length === 1 ? (key[0] as string) : encodeValues(key);
 }
 
+/** Characters of a key's values: what bounds of keys count beside their number. */
+export function keyChars(key: RowKey): number {
+  return key.reduce((sum, value) => sum + value.length, 0);
+}
+
 /** The key of `row`, or null where a key column is NULL or unknown. */
 export function keyOf(pair: Pair, row: RowImage): RowKey | null {
   const key: string[] = [];

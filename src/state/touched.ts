@@ -1,4 +1,5 @@
 import type { PoolClient } from 'pg';
+import { keyChars } from '../domain/row.ts';
 import type { StoredTouched, StoredTouchedKey } from '../verify/ports.ts';
 import { keyFromStore, keyHash, keyToStore, shownText } from './encoding.ts';
 import { chunks } from './statement-rows.ts';
@@ -33,7 +34,7 @@ export async function writeTouched(client: PoolClient, migration: string, touche
 }
 
 async function writeKeys(client: PoolClient, migration: string, { table, keys }: StoredTouched): Promise<void> {
-  for (const chunk of chunks(keys, ({ key }) => key.reduce((sum, value) => sum + value.length, 0))) {
+  for (const chunk of chunks(keys, ({ key }) => keyChars(key))) {
     await client.query(
       `INSERT INTO lockstep.touched_keys (migration, table_name, key_hash, key_values, epoch)
        SELECT $1, $2, key_hash, key_values::text[], epoch FROM unnest($3::bytea[], $4::text[], $5::bigint[]) AS t (key_hash, key_values, epoch)

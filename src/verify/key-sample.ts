@@ -1,4 +1,4 @@
-import type { RowKey } from '../domain/row.ts';
+import { keyChars, type RowKey } from '../domain/row.ts';
 
 /** An even sample of the keys that are offered, bounded by count and by characters: the more come, the fewer of them are taken. */
 export class KeySample {
@@ -18,10 +18,10 @@ export class KeySample {
   offer(key: RowKey): void {
     if (this.offered++ % this.stride !== 0) return;
     this.keys.push(key);
-    this.chars += charsOf(key);
+    this.chars += keyChars(key);
     while (this.keys.length > this.maxKeys || this.chars > this.maxChars) {
       this.keys = this.keys.length === 1 ? [] : this.keys.filter((_, index) => index % 2 === 0);
-      this.chars = this.keys.reduce((sum, kept) => sum + charsOf(kept), 0);
+      this.chars = this.keys.reduce((sum, kept) => sum + keyChars(kept), 0);
       this.stride *= 2;
     }
   }
@@ -30,8 +30,4 @@ export class KeySample {
   all(): readonly RowKey[] {
     return this.keys;
   }
-}
-
-function charsOf(key: RowKey): number {
-  return key.reduce((sum, value) => sum + value.length, 0);
 }

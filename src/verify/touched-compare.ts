@@ -1,5 +1,5 @@
 import type { Pair } from '../domain/pair.ts';
-import { keyId, type RowKey } from '../domain/row.ts';
+import { keyChars, keyId, type RowKey } from '../domain/row.ts';
 import type { KeyRange } from './ports.ts';
 import type { ChunkFindings, Comparison, Digester } from './sweep-compare.ts';
 import { walk } from './sweep-plan.ts';
@@ -38,7 +38,7 @@ function* batches(keys: readonly RowKey[]): Generator<readonly RowKey[]> {
   let chars = 0;
   for (const key of keys) {
     batch.push(key);
-    chars += key.reduce((sum, value) => sum + value.length, 0);
+    chars += keyChars(key);
     if (batch.length < KEYS_PER_BATCH && chars < CHARS_PER_BATCH) continue;
     yield batch;
     batch = [];

@@ -1,5 +1,5 @@
 import { columnOn, type Pair } from '../domain/pair.ts';
-import { keyId, type RowKey } from '../domain/row.ts';
+import { keyChars, keyId, type RowKey } from '../domain/row.ts';
 import type { SweepKind } from '../domain/status.ts';
 import type { KeyRange, StoredTouched, StoredTouchedKey } from './ports.ts';
 import { coarsen, rangesOf, type Blocks } from './touched-blocks.ts';
@@ -24,6 +24,8 @@ export interface BegunScope {
 
 interface TableTouches {
   readonly pair: Pair;
+  /** Fingerprint of what is compared. */
+  readonly comparison: string;
   epoch: number;
   needsFull: string | null;
   lostEpoch: number;
@@ -55,18 +57,17 @@ export interface TouchedLimits {
  */
 export class TouchedKeys {
   private readonly byTable = new Map<string, TableTouches>();
-  private readonly fingerprint: (pair: Pair) => string;
   private readonly limits: TouchedLimits;
   private keys = 0;
   private chars = 0;
 
   /** @param fingerprint of what is compared: another one means that earlier sweeps compared something else */
   constructor(pairs: readonly Pair[], fingerprint: (pair: Pair) => string, limits: TouchedLimits = { keys: KEYS_MAX, chars: CHARS_MAX }) {
-    this.fingerprint = fingerprint;
     this.limits = limits;
     for (const pair of pairs) {
       this.byTable.set(pair.id, {
         pair,
+        comparison: fingerprint(pair),
         epoch: 0,
         needsFull: 'no full sweep has ended clean yet',
         lostEpoch: 0,
@@ -125,7 +126,7 @@ export class TouchedKeys {
     this.noteShape(table, shape);
     table.epoch++;
     table.isDirty = true;
-    if (kind === 'full' && !table.tracking) table.tracking = true;
+    if (kind === 'full') table.tracking = true;
     return { epoch: table.epoch, scope: scopeOf(table) };
   }
 
@@ -173,7 +174,7 @@ export class TouchedKeys {
     const table = this.byTable.get(stored.table);
     if (table === undefined) return;
     Object.assign(table, { epoch: stored.epoch, needsFull: stored.needsFull, lostEpoch: stored.lostEpoch, tracking: stored.tracking, shift: stored.shift, shape: stored.shape });
-    if (stored.comparison !== this.fingerprint(table.pair)) {
+    if (stored.comparison !== table.comparison) {
       this.lose(stored.table, 'what is compared has changed since the last full sweep');
       return;
     }
@@ -189,8 +190,8 @@ export class TouchedKeys {
       if (!table.isDirty && table.dirtyIds.size === 0) continue;
       const { dirtyIds: ids, isRewritten: rewritten, prunedBelow } = table;
       const keys = rewritten ? [...table.entries.values()] : [...ids].flatMap((id) => table.entries.get(id) ?? []);
-      const { epoch, needsFull, lostEpoch, tracking, shift, shape } = table;
-      touched.push({ table: table.pair.id, epoch, needsFull, lostEpoch, tracking, shift, shape, comparison: this.fingerprint(table.pair), rewritten, prunedBelow, keys });
+      const { comparison, epoch, needsFull, lostEpoch, tracking, shift, shape } = table;
+      touched.push({ table: table.pair.id, epoch, needsFull, lostEpoch, tracking, shift, shape, comparison, rewritten, prunedBelow, keys });
       drained.push({ table, ids, rewritten, prunedBelow });
       Object.assign(table, { isDirty: false, dirtyIds: new Set<string>(), isRewritten: false, prunedBelow: null });
     }
@@ -225,7 +226,7 @@ export class TouchedKeys {
     const known = table.entries.get(id);
     if (known?.epoch === epoch) return;
     if (known === undefined) {
-      const chars = charsOf(key);
+      const chars = keyChars(key);
       this.keys++;
       this.chars += chars;
       table.chars += chars;
@@ -238,7 +239,7 @@ export class TouchedKeys {
   private drop(table: TableTouches, id: string, { key }: StoredTouchedKey): void {
     table.entries.delete(id);
     table.dirtyIds.delete(id);
-    const chars = charsOf(key);
+    const chars = keyChars(key);
     this.keys--;
     this.chars -= chars;
     table.chars -= chars;
@@ -278,10 +279,6 @@ function scopeOf({ shift, entries }: TableTouches): TouchedScope {
 /** The block of 2^shift values that the key's first value is in. */
 function blockOf(key: RowKey, shift: number): string {
   return (BigInt(key[0] as string) >> BigInt(shift)).toString();
-}
-
-function charsOf(key: RowKey): number {
-  return key.reduce((sum, value) => sum + value.length, 0);
 }
 
 /** Whether both databases order the key's first column as whole numbers, so that neighbours of keys are keys. */
