@@ -1,3 +1,4 @@
+import { LockstepError } from './errors.ts';
 import type { ValueClassName } from './values/names.ts';
 
 /** Which of the two databases. */
@@ -109,6 +110,14 @@ export function qualifiedName(table: TableName): string {
 /** The table of `pair` on `side`. */
 export function tableOn(pair: Pair, side: Side): TableName {
   return side === 'old' ? pair.old : pair.new;
+}
+
+/** Rows that share a key cannot be told apart, and one of them would stand for all. */
+export function keyNotUnique(pair: Pair, side: Side): LockstepError {
+  return new LockstepError('key_not_unique', `${side} has several rows with the same key in ${qualifiedName(tableOn(pair, side))}`, {
+    about: { side, table: pair.id },
+    hint: 'make the key unique there, or name another with `key:`',
+  });
 }
 
 /** The column of `column` on `side`. */

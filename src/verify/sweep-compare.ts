@@ -1,5 +1,4 @@
-import { LockstepError } from '../domain/errors.ts';
-import { qualifiedName, tableOn, type Pair, type Side } from '../domain/pair.ts';
+import { keyNotUnique, type Pair } from '../domain/pair.ts';
 import { keyId, type RowKey } from '../domain/row.ts';
 import type { DigestPath } from '../domain/status.ts';
 import type { BucketChoice, Database, Digest, KeyRange, RowDigest } from './ports.ts';
@@ -152,17 +151,9 @@ async function* split(comparison: Comparison, range: KeyRange, digests: readonly
     const part = { from, to: middle ?? range.to };
     yield* locate(comparison, part, await digestBoth(comparison, part));
     if (middle === null) return;
-    if (from !== null && keyId(from) === keyId(middle)) throw notUnique(larger === sides.old ? 'old' : 'new', pair);
+    if (from !== null && keyId(from) === keyId(middle)) throw keyNotUnique(pair, larger === sides.old ? 'old' : 'new');
     from = middle;
   }
-}
-
-/** Rows that share a key cannot be told apart, and one of them would stand for all. */
-function notUnique(side: Side, pair: Pair): LockstepError {
-  return new LockstepError('key_not_unique', `${side} has several rows with the same key in ${qualifiedName(tableOn(pair, side))}`, {
-    about: { side, table: pair.id },
-    hint: 'make the key unique there, or name another with `key:`',
-  });
 }
 
 /** Row digests of both sides against each other; null where the range has grown past what is read at once. */
@@ -172,8 +163,8 @@ async function compareRows({ sides, pair, path, signal }: Comparison, range: Key
   const [oldRows, newRows] = await Promise.all([read(sides.old), read(sides.new)]);
   if (oldRows.length >= limit || newRows.length >= limit) return null;
   const unseen = new Map(newRows.map((row) => [keyId(row.key), row]));
-  if (unseen.size < newRows.length) throw notUnique('new', pair);
-  if (new Set(oldRows.map((row) => keyId(row.key))).size < oldRows.length) throw notUnique('old', pair);
+  if (unseen.size < newRows.length) throw keyNotUnique(pair, 'new');
+  if (new Set(oldRows.map((row) => keyId(row.key))).size < oldRows.length) throw keyNotUnique(pair, 'old');
   const suspects: RowKey[] = [];
   let equalRows = 0n;
   for (const row of oldRows) {

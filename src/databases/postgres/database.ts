@@ -1,7 +1,7 @@
 import { LockstepError } from '../../domain/errors.ts';
 import { withoutPageHeader } from '../../domain/log-position.ts';
 import type { Pair, PairColumn, Side, SqlType, TableDescription, TableName } from '../../domain/pair.ts';
-import { columnOn, qualifiedName, tableOn } from '../../domain/pair.ts';
+import { columnOn, keyNotUnique, qualifiedName, tableOn } from '../../domain/pair.ts';
 import type { CanonicalValue, KeyId, RowKey } from '../../domain/row.ts';
 import { keyId } from '../../domain/row.ts';
 import type { DigestPath } from '../../domain/status.ts';
@@ -111,9 +111,7 @@ export class PostgresDatabase implements Database {
 
   async readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal, earlier?: RowsRead): Promise<RowsRead> {
     if (keys.length > this.maxKeysPerRead) throw new LockstepError('too_many_keys', `at most ${this.maxKeysPerRead} keys can be read at once`);
-    const columns = keyColumns(pair, this.side);
-    const asked = keys.filter((key) => columns.every((column, index) => canHold(column, key[index] as string)));
-    const parameters = columns.map((_column, index) => asked.map((key) => key[index] as string));
+    const { asked, parameters } = this.byKey(pair, keys);
     const answered = await this.queryRows(pair, parameters, signal);
     const rows = new Map<KeyId, RowRead>();
     let readAtUs = 0n;
@@ -242,16 +240,14 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   }
 
   async keyDigests(pair: Pair, keys: readonly RowKey[], path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<KeyId, string>> {
-    const columns = keyColumns(pair, this.side);
-    const asked = keys.filter((key) => columns.every((column, index) => canHold(column, key[index] as string)));
-    const parameters = columns.map((_column, index) => asked.map((key) => key[index] as string));
+    const { asked, parameters } = this.byKey(pair, keys);
     // COPY takes no keys: rows picked by key are few, and any two versions digest canonical text alike.
     const sql = keyDigestsStatement(pair, this.side, path === 'client' ? 'portable' : path);
     const rows = await this.sessions.query(sql, parameters, qualifiedName(tableOn(pair, this.side)), signal);
     const digests = new Map<KeyId, string>();
     for (const [place, digest = null] of rows) {
       const id = keyId(asked[Number(place) - 1] as RowKey);
-      if (digests.has(id)) throw notUnique(this.side, pair);
+      if (digests.has(id)) throw keyNotUnique(pair, this.side);
       digests.set(id, digest ?? '');
     }
     return digests;
@@ -266,6 +262,13 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   /** Ends all connections; statements under way are waited for. */
   close(): Promise<void> {
     return this.sessions.close();
+  }
+
+  /** Those of the keys that the side's key columns can hold, and their texts column by column. */
+  private byKey(pair: Pair, keys: readonly RowKey[]): { readonly asked: readonly RowKey[]; readonly parameters: readonly string[][] } {
+    const columns = keyColumns(pair, this.side);
+    const asked = keys.filter((key) => columns.every((column, index) => canHold(column, key[index] as string)));
+    return { asked, parameters: columns.map((_column, index) => asked.map((key) => key[index] as string)) };
   }
 
   private async queryRows(pair: Pair, parameters: readonly string[][], signal: AbortSignal): Promise<TextRow[]> {
@@ -330,10 +333,6 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     if (row === undefined) throw new LockstepError('query_failed', `${this.side} database answered nothing`, { about: { side: this.side } });
     return row;
   }
-}
-
-function notUnique(side: Side, pair: Pair): LockstepError {
-  return new LockstepError('key_not_unique', `${side} has several rows with the same key in ${qualifiedName(tableOn(pair, side))}`, { about: { side, table: pair.id } });
 }
 
 function sameTexts(left: TextRow, right: TextRow): boolean {

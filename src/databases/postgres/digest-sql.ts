@@ -6,7 +6,7 @@ import { valuesOf } from '../../domain/values/column-values.ts';
 import { binarySql, rowHashChainSql } from '../../domain/values/hash-sql.ts';
 import type { BucketChoice, KeyRange } from '../../verify/ports.ts';
 import type { ByteOrdered } from './key-sql.ts';
-import { ROW, castOf, columnSql, filterSql, keyColumns, keyEquals, orderSql, quoteTable, rangeSql, sortsAsText } from './key-sql.ts';
+import { castOf, columnSql, fromKeysSql, keyColumns, orderSql, rangeSql, sortsAsText } from './key-sql.ts';
 
 export interface Statement {
   readonly sql: string;
@@ -98,14 +98,8 @@ export function rowDigestsStatement(
 
 /** Place (from 1) and hash of the rows of keys; parameter n is the array of the nth key column's texts. */
 export function keyDigestsStatement(pair: Pair, side: Side, path: SqlPath): string {
-  const keys = keyColumns(pair, side);
   const { inner, outer } = rowHash(pair, side, path);
-  const conditions = keys.map((key, index) => keyEquals(key, `asked.k${index}`));
-  const filter = filterSql(pair, side);
-  if (filter !== '') conditions.push(filter);
-  return `SELECT asked.n::text, (${outer})::text
-FROM unnest(${keys.map((_key, index) => `$${index + 1}::text[]`).join(', ')}) WITH ORDINALITY AS asked(${keys.map((_key, index) => `k${index}`).join(', ')}, n)
-CROSS JOIN LATERAL (SELECT ${inner} FROM ${quoteTable(tableOn(pair, side))} AS ${ROW} WHERE ${conditions.join(' AND ')}${fence(path)}) v`;
+  return `SELECT asked.n::text, (${outer})::text ${fromKeysSql(pair, side, inner, fence(path))} v`;
 }
 
 /** COPY of a range's compared values in binary form; where keys are wanted, their texts come first, and rows in key order. */

@@ -61,6 +61,22 @@ export function keyEquals({ column }: KeyColumn, keyText: string): string {
   return `${left} = ${keyText}::${castOf(column)}`;
 }
 
+/**
+ * The keys asked for with their places (from 1) as `asked.n`, and of each one's row what is selected; the caller gives it
+ * a name. Parameter n is the array of the nth key column's texts.
+ * @param fence what ends the inner query
+ */
+export function fromKeysSql(pair: Pair, side: Side, selected: string, fence = ''): string {
+  const keys = keyColumns(pair, side);
+  const arrays = keys.map((_key, index) => `$${index + 1}::text[]`);
+  const names = keys.map((_key, index) => `k${index}`);
+  const conditions = keys.map((key, index) => keyEquals(key, `asked.k${index}`));
+  const filter = filterSql(pair, side);
+  if (filter !== '') conditions.push(filter);
+  return `FROM unnest(${arrays.join(', ')}) WITH ORDINALITY AS asked(${names.join(', ')}, n)
+CROSS JOIN LATERAL (SELECT ${selected} FROM ${quoteTable(tableOn(pair, side))} AS ${ROW} WHERE ${conditions.join(' AND ')}${fence})`;
+}
+
 const INT8_MAX = 9_223_372_036_854_775_807n;
 const INT8_MIN = -9_223_372_036_854_775_808n;
 const INTEGER = /^-?[0-9]+$/;

@@ -1,6 +1,6 @@
 import type { Pair, Side } from '../../domain/pair.ts';
-import { columnOn, tableOn } from '../../domain/pair.ts';
-import { ROW, columnSql, filterSql, keyColumns, keyEquals, quoteTable } from './key-sql.ts';
+import { columnOn } from '../../domain/pair.ts';
+import { ROW, columnSql, fromKeysSql } from './key-sql.ts';
 
 /** µs since 1970 of a timestamptz expression, as decimal text. */
 export function epochUsSql(timestamp: string): string {
@@ -13,18 +13,11 @@ export function epochUsSql(timestamp: string): string {
  * with the time at which the statement's transaction began, which is before its snapshot.
  */
 export function rowsSql(pair: Pair, side: Side, commitTimes: boolean): string {
-  const keys = keyColumns(pair, side);
   const columns = pair.columns.map((column) => `${columnSql(columnOn(column, side))}::text`);
-  const arrays = keys.map((_key, index) => `$${index + 1}::text[]`);
-  const names = keys.map((_key, index) => `k${index}`);
-  const conditions = keys.map((key, index) => keyEquals(key, `asked.k${index}`));
-  const filter = filterSql(pair, side);
-  if (filter !== '') conditions.push(filter);
   const committed = commitTimes ? epochUsSql(`pg_xact_commit_timestamp(${ROW}.xmin)`) : 'NULL::text';
   const selected = [committed, ...columns].map((expression, index) => `${expression} AS v${index}`);
   const values = selected.map((_expression, index) => `found.v${index}`);
   return `SELECT asked.n::text, ${epochUsSql('now()')}, ${values.join(', ')}
-FROM unnest(${arrays.join(', ')}) WITH ORDINALITY AS asked(${names.join(', ')}, n)
-CROSS JOIN LATERAL (SELECT ${selected.join(', ')} FROM ${quoteTable(tableOn(pair, side))} AS ${ROW} WHERE ${conditions.join(' AND ')}) found
+${fromKeysSql(pair, side, selected.join(', '))} found
 UNION ALL SELECT NULL, ${epochUsSql('now()')}${', NULL'.repeat(values.length)}`;
 }
