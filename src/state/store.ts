@@ -131,7 +131,7 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
     const ask = async <T>(work: (client: PoolClient) => Promise<T>): Promise<T> => await this.#transaction('helping with a sweep', work);
     return {
       lease: (tables, limit) => ask((client) => leaseChunks(client, migration, self.id, tables, limit)),
-      renew: (helps) => this.renew(self, helps),
+      renew: () => this.renew(self, true),
       writeSuspects: (lease, page, keys) => ask((client) => writeSuspects(client, migration, self.id, lease, page, keys)),
       finish: (lease, counts) => ask((client) => finishChunk(client, migration, self.id, lease, counts)),
       giveBack: (lease, refused) => ask((client) => giveBackChunk(client, migration, self.id, lease, refused)),

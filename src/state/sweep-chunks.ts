@@ -2,7 +2,7 @@ import type { PoolClient } from 'pg';
 import { LockstepError } from '../domain/errors.ts';
 import type { RowKey } from '../domain/row.ts';
 import type { DigestPath } from '../domain/status.ts';
-import type { BoardLook, ChunkCounts, ChunkLease, OfferedChunk } from '../verify/ports.ts';
+import { leaseId, type BoardLook, type ChunkCounts, type ChunkLease, type OfferedChunk } from '../verify/ports.ts';
 import { keyFromStore, keyToStore } from './encoding.ts';
 import { ALIVE_UNTIL } from './replicas.ts';
 
@@ -116,14 +116,14 @@ export async function leaseChunks(client: PoolClient, migration: string, self: s
   }));
 }
 
-/** Prolongs the leases of a process. @returns those that it still holds, as `epoch/seq/lease` */
+/** Prolongs the leases of a process. @returns those that it still holds, by `leaseId` */
 export async function renewLeases(client: PoolClient, migration: string, self: string): Promise<ReadonlySet<string>> {
   const { rows } = await client.query<{ epoch: string; seq: string; lease: number }>(
     `UPDATE lockstep.sweep_chunks AS c SET leased_until = ${ALIVE_UNTIL} FROM lockstep.writers AS w
      WHERE w.migration = c.migration AND w.epoch = c.epoch AND c.migration = $1 AND c.holder = $2 AND NOT c.done RETURNING c.epoch, c.seq, c.lease`,
     [migration, self],
   );
-  return new Set(rows.map(({ epoch, seq, lease }) => `${epoch}/${seq}/${lease}`));
+  return new Set(rows.map(({ epoch, seq, lease }) => leaseId({ epoch, seq: Number(seq), lease })));
 }
 
 /** Keeps a chunk for its holder until the transaction ends; rejects with `lease_lost` where the lease or its writer is another one by now. */

@@ -430,12 +430,17 @@ export interface ChunkLease extends OfferedChunk {
   readonly lease: number;
 }
 
+/** What tells a lease from every other of its migration. */
+export function leaseId({ epoch, seq, lease }: Pick<ChunkLease, 'epoch' | 'seq' | 'lease'>): string {
+  return `${epoch}/${seq}/${lease}`;
+}
+
 /** A helper's side of a shared sweep. What a lease that is lost would write is refused with `lease_lost`. */
 export interface LeaseDesk {
   /** @param tables the tables that this process compares as the writer does. Suspects that an earlier holder left are dropped. */
   lease(tables: ReadonlyMap<string, string>, limit: number): Promise<readonly ChunkLease[]>;
-  /** Says that this process lives, prolongs its leases, and tells which it still holds, as `epoch/seq/lease`. */
-  renew(helps: boolean): Promise<ReadonlySet<string>>;
+  /** Says that this process lives and helps, prolongs its leases, and tells which it still holds, by `leaseId`. */
+  renew(): Promise<ReadonlySet<string>>;
   writeSuspects(lease: ChunkLease, page: number, keys: readonly RowKey[]): Promise<void>;
   finish(lease: ChunkLease, counts: ChunkCounts): Promise<void>;
   /** @param refused whether this process could not compare it: then it is left to the writer */

@@ -3,7 +3,7 @@ import type { Pair, Side } from '../domain/pair.ts';
 import { keyId, type RowKey } from '../domain/row.ts';
 import { askingAgain } from './asking.ts';
 import { compareChunk } from './chunk-findings.ts';
-import type { ChunkLease, Clock, Database, LeaseDesk } from './ports.ts';
+import { leaseId, type ChunkLease, type Clock, type Database, type LeaseDesk } from './ports.ts';
 import { persistent } from './sweep-compare.ts';
 
 /** A page of suspects has at most so many keys, of so many characters. */
@@ -29,7 +29,6 @@ export interface SweepHelperParts {
 }
 
 interface HeldChunk {
-  readonly lease: ChunkLease;
   readonly abort: AbortController;
   readonly ended: Promise<void>;
 }
@@ -38,7 +37,7 @@ interface HeldChunk {
 export class SweepHelper {
   private readonly parts: SweepHelperParts;
   private readonly held = new Map<string, HeldChunk>();
-  private readonly counts = { chunks: 0 };
+  private done = 0;
 
   constructor(parts: SweepHelperParts) {
     this.parts = parts;
@@ -46,7 +45,7 @@ export class SweepHelper {
 
   /** Chunks that it has compared. */
   get chunksDone(): number {
-    return this.counts.chunks;
+    return this.done;
   }
 
   /** Helps until the signal aborts, and gives back then what it holds. */
@@ -60,7 +59,7 @@ export class SweepHelper {
     while (!signal.aborted) {
       const before = [...this.held.keys()];
       try {
-        const still = await desk.renew(true);
+        const still = await desk.renew();
         for (const id of before) if (!still.has(id)) this.held.get(id)?.abort.abort();
       } catch (error) {
         if (!isPassing(error)) throw error;
@@ -91,9 +90,9 @@ export class SweepHelper {
 
   private begin(lease: ChunkLease, signal: AbortSignal): void {
     const abort = new AbortController();
-    const id = `${lease.epoch}/${lease.seq}/${lease.lease}`;
+    const id = leaseId(lease);
     const ended = this.compare(lease, AbortSignal.any([signal, abort.signal])).finally(() => this.held.delete(id));
-    this.held.set(id, { lease, abort, ended });
+    this.held.set(id, { abort, ended });
   }
 
   /** Compares a chunk and hands over the findings; never rejects. */
@@ -101,7 +100,7 @@ export class SweepHelper {
     const { desk, report } = this.parts;
     try {
       await this.handOver(lease, signal);
-      this.counts.chunks++;
+      this.done++;
     } catch (error) {
       if (error instanceof LockstepError && error.code === 'lease_lost') return;
       if (!signal.aborted) report(error);

@@ -94,7 +94,7 @@ describe('leased chunks', () => {
     const { board } = await writer();
     const desk = store.leaseDesk(elsewhere('helper'));
     expect((await board.look()).helpers).toBe(0);
-    await desk.renew(true);
+    await desk.renew();
     expect((await board.look()).helpers).toBe(1);
     const range = { from: ['a\u0000"{},', 'ü'], to: ['\u0001', ''] };
     await board.offer(chunk(1, { range, likelyDiffers: true, path: 'client' }));
@@ -118,7 +118,7 @@ describe('leased chunks', () => {
   test('whose lease has ended go to another, and nothing of the first holder counts', async () => {
     const { board } = await writer();
     const [first, second] = [store.leaseDesk(elsewhere('h1')), store.leaseDesk(elsewhere('h2'))];
-    await first.renew(true);
+    await first.renew();
     await board.offer(chunk(1));
     const [early] = (await first.lease(TABLES, 1)) as [ChunkLease];
     await first.writeSuspects(early, 0, [['5']]);
@@ -131,7 +131,7 @@ describe('leased chunks', () => {
     await expect(first.writeSuspects(early, 2, [['7']])).rejects.toMatchObject({ code: 'lease_lost' });
     await expect(first.finish(early, counts(1n))).rejects.toMatchObject({ code: 'lease_lost' });
     await first.giveBack(early, true);
-    expect(await first.renew(true)).toEqual(new Set());
+    expect(await first.renew()).toEqual(new Set());
     await second.finish(late, counts(2n));
     expect((await board.look()).done).toEqual([{ seq: 1, ...counts(2n) }]);
     expect(await board.suspects(1, 0)).toBeNull();
@@ -140,7 +140,7 @@ describe('leased chunks', () => {
   test('are taken back by the writer where nobody holds them or is able to compare them', async () => {
     const { board } = await writer();
     const desk = store.leaseDesk(elsewhere('helper'));
-    await desk.renew(true);
+    await desk.renew();
     for (const seq of [1, 2, 3]) await board.offer(chunk(seq));
     const [one, two] = (await desk.lease(TABLES, 2)) as [ChunkLease, ChunkLease];
     await desk.giveBack(two, true);
@@ -148,7 +148,7 @@ describe('leased chunks', () => {
     expect([await board.takeBack(), await board.takeBack(), await board.takeBack()]).toEqual([2, 3, null]);
     await expect(desk.finish(two, counts(1n))).rejects.toMatchObject({ code: 'lease_lost' });
     await board.clear();
-    expect(await desk.renew(true)).toEqual(new Set());
+    expect(await desk.renew()).toEqual(new Set());
     await expect(desk.finish(one, counts(1n))).rejects.toMatchObject({ code: 'lease_lost' });
   });
 
@@ -164,7 +164,7 @@ describe('leased chunks', () => {
     await next.restore();
     await expect(desk.finish(lease, counts(1n))).rejects.toMatchObject({ code: 'lease_lost' });
     expect(await desk.lease(TABLES, 9)).toEqual([]);
-    expect(await desk.renew(true)).toEqual(new Set());
+    expect(await desk.renew()).toEqual(new Set());
     await expect(board.offer(chunk(3))).rejects.toMatchObject({ code: 'fenced' });
     expect(await next.chunkBoard(elsewhere('next'), TABLES).look()).toEqual({ helpers: 1, lost: 0, done: [] });
     await next.close();
@@ -179,7 +179,7 @@ describe('leased chunks', () => {
         store = new PostgresStateStore({ url: server.url(), migration: `m${migration}`, pool: 8 });
         const { board } = await writer();
         const desks = [0, 1, 2].map((index) => store.leaseDesk(elsewhere(`h${index}`)));
-        await Promise.all(desks.map((desk) => desk.renew(true)));
+        await Promise.all(desks.map((desk) => desk.renew()));
         for (let seq = 1; seq <= total; seq++) await board.offer(chunk(seq));
         const consumed: number[] = [];
         const late: { who: number; lease: ChunkLease }[] = [];
