@@ -197,12 +197,11 @@ export class Rechecker {
   }
 
   /**
-   * Judges one read of the replica; true asks for the confirm step.
+   * Judges one read of the replica, of a key with unsettled changes; true asks for the confirm step.
    * @param gapsPassed whether it has been given all that was not decoded, and all of the key that did not tell when it was made
    */
   private judgeReplica(check: Check, read: RowsRead, evidence: PipelineEvidence, sentUs: bigint, gapsPassed: boolean): boolean {
     const { hasher, pending, metrics, firstLook, book } = this.parts;
-    if (check.versions.length === 0) return true;
     const found = read.rows.get(check.id);
     const row = found?.row ?? null;
     const replicaHash = hashImage(hasher, row);

@@ -155,20 +155,28 @@ export class ChunkSweeper {
 
   /** Counts what a helper found, and hands its suspects to the recheck. */
   private async consume(table: TableSweep, chunk: Chunk, findings: SharedFindings, signal: AbortSignal): Promise<void> {
-    const { metrics, clock } = this.parts;
-    const { pair } = table;
     let suspects = 0;
     for await (const keys of findings.suspects()) {
       suspects += keys.length;
       for (const key of keys) await this.suspect(table, chunk, key, signal);
     }
-    const { equalRows, oldRows, newRows } = findings;
+    this.countRows(table, chunk, findings.equalRows, [findings.oldRows, findings.newRows]);
+    this.end(table, chunk, suspects === 0);
+  }
+
+  /** So many rows of old and new were compared, and so many of them are equal. */
+  private countRows(table: TableSweep, chunk: Chunk, equalRows: bigint, rows: ChunkFindings['rows']): void {
+    const { metrics, clock } = this.parts;
     table.count(chunk, { oldRows: equalRows, newRows: equalRows });
-    metrics.sweepRows(pair.id, 'old', oldRows);
-    metrics.sweepRows(pair.id, 'new', newRows);
-    table.walked([oldRows, newRows], clock.nowMs());
-    table.end(chunk, suspects === 0);
-    metrics.sweepChunk(pair.id, suspects === 0 ? 'equal' : 'differing');
+    metrics.sweepRows(table.pair.id, 'old', rows[0]);
+    metrics.sweepRows(table.pair.id, 'new', rows[1]);
+    table.walked(rows, clock.nowMs());
+  }
+
+  /** All of a chunk is compared. */
+  private end(table: TableSweep, chunk: Chunk, isEqual: boolean): void {
+    table.end(chunk, isEqual);
+    this.parts.metrics.sweepChunk(table.pair.id, isEqual ? 'equal' : 'differing');
   }
 
   /** Waits while the databases or the pipeline have more urgent work. */
@@ -180,20 +188,13 @@ export class ChunkSweeper {
   }
 
   private async compareChunk(table: TableSweep, chunk: Chunk, part: TouchedPart, comparison: Comparison, size: ChunkSize): Promise<void> {
-    const { metrics, clock } = this.parts;
-    const { pair, signal } = comparison;
     let suspects = 0;
     for await (const found of findings(this.likelyDiffers(table, size.rows), part, comparison, size)) {
-      table.count(chunk, { oldRows: found.equalRows, newRows: found.equalRows });
-      metrics.sweepRows(pair.id, 'old', found.rows[0]);
-      metrics.sweepRows(pair.id, 'new', found.rows[1]);
-      table.walked(found.rows, clock.nowMs());
+      this.countRows(table, chunk, found.equalRows, found.rows);
       suspects += found.suspects.length;
-      for (const key of found.suspects) await this.suspect(table, chunk, key, signal);
+      for (const key of found.suspects) await this.suspect(table, chunk, key, comparison.signal);
     }
-    const isEqual = suspects === 0;
-    table.end(chunk, isEqual);
-    metrics.sweepChunk(pair.id, isEqual ? 'equal' : 'differing');
+    this.end(table, chunk, suspects === 0);
   }
 
   /** Where the next chunk is likely to differ, it is parted into buckets at once: its whole digest would only say that it does. */
