@@ -4,13 +4,13 @@ import { cpus } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LiveSweep, type SweepRun } from '../test/pipeline/live-sweep/live-sweep.ts';
 import { writeSection } from './document.ts';
+import { median } from './sweep/statistics.ts';
 
 const [rows = 1_000_000, writesPerSecond = 500, lagMs = 2_000, rounds = 3] = process.argv.slice(2).map(Number);
 const RATIO_MAX = 2;
 /** The writes run for so long before a live sweep, beyond the lag. */
 const WARM_UP_MS = 3_000;
 
-const median = (values: readonly number[]): number => values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] ?? Number.NaN;
 const seconds = (ms: number): string => (ms / 1000).toFixed(2);
 
 const run = await LiveSweep.start({ rows, lagMs });

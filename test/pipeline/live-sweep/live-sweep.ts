@@ -1,12 +1,11 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { DelayedLink } from '../../stack/delayed-link.ts';
-import { freePort } from '../../stack/ports.ts';
 import { type Stack, startStack } from '../../stack/stack.ts';
-import { Service } from '../scenario/service.ts';
+import { OneTable, type SweepPart } from './one-table.ts';
 import { replicate } from './replication.ts';
 
 const TABLE = 'public.accounts';
@@ -22,33 +21,24 @@ export interface LiveSweepOptions {
   readonly chunkRows?: number;
 }
 
-/** What REST tells of one table's part in a sweep, as far as it is of use here. */
-export interface SweptTable {
-  readonly status: string;
-  readonly rows: { readonly old: number; readonly new: number };
-  readonly suspects: number;
-  readonly drift: number;
-  readonly chunks_differing: number;
-}
-
 export interface SweepRun {
   readonly elapsedMs: number;
-  readonly table: SweptTable;
+  readonly table: SweepPart;
 }
 
 /** One table on two servers, native replication between them that is late by a constant time, and Lockstep beside it. */
 export class LiveSweep {
   private readonly stack: Stack;
   private readonly link: DelayedLink;
-  private readonly service: Service;
+  private readonly watched: OneTable;
   private readonly folder: string;
   private readonly rows: number;
   private inserted = 0;
 
-  private constructor(stack: Stack, link: DelayedLink, service: Service, folder: string, rows: number) {
+  private constructor(stack: Stack, link: DelayedLink, watched: OneTable, folder: string, rows: number) {
     this.stack = stack;
     this.link = link;
-    this.service = service;
+    this.watched = watched;
     this.folder = folder;
     this.rows = rows;
   }
@@ -65,23 +55,8 @@ INSERT INTO accounts SELECT i, 'owner ' || i, i * 1.25, timestamptz '2024-01-01 
         await server.query('VACUUM ANALYZE accounts');
       }
       await replicate({ old: stack.old, new: stack.new, table: 'accounts', port: link.port });
-      const port = await freePort();
-      const configFile = join(folder, 'lockstep.yaml');
-      writeFileSync(
-        configFile,
-        `migration: live-sweep
-databases: { old: { url: "${stack.old.url()}" }, new: { url: "${stack.new.url()}" } }
-events: { postgres: { slot: lockstep, publication: lockstep } }
-data_dir: ${join(folder, 'data')}
-${settle === undefined ? '' : `slo: { settle: ${settle} }`}
-sweep: { every: 24h${chunkRows === undefined ? '' : `, chunk_rows: ${chunkRows}`} }
-http: { port: ${port} }
-tables: [ { old: ${TABLE} } ]
-`,
-      );
-      const service = new Service({ configFile, port, logFile: join(folder, 'lockstep.log') });
-      await service.start();
-      return new LiveSweep(stack, link, service, folder, rows);
+      const watched = await OneTable.start({ old: stack.old, new: stack.new, table: TABLE, folder, settle, chunkRows });
+      return new LiveSweep(stack, link, watched, folder, rows);
     } catch (error) {
       await stack.stop();
       throw error;
@@ -119,24 +94,17 @@ tables: [ { old: ${TABLE} } ]
     };
   }
 
-  /** A sweep from its asking to its end. */
+  /** A full sweep from its asking to its end. */
   async sweep(): Promise<SweepRun> {
-    await this.idle();
+    await this.watched.idle();
     const startedMs = performance.now();
-    const { id } = await this.service.post<{ id: string }>('/v1/sweeps', {});
-    for (;;) {
-      const { items } = await this.service.get<{ items: { id: string; status: string; tables: SweptTable[] }[] }>('/v1/sweeps');
-      const sweep = items.find((item) => item.id === id);
-      const [table] = sweep?.tables ?? [];
-      if (table !== undefined && sweep?.status === 'done') return { elapsedMs: performance.now() - startedMs, table };
-      if (sweep !== undefined && !['running', 'settling', 'done'].includes(sweep.status)) throw new Error(`the sweep is ${sweep.status}`);
-      await delay(25);
-    }
+    const table = await this.watched.sweep('full');
+    return { elapsedMs: performance.now() - startedMs, table };
   }
 
   /** Drift ever found. */
   async drift(): Promise<number> {
-    return (await this.service.get<{ items: unknown[] }>('/v1/drift?limit=500')).items.length;
+    return (await this.watched.service.get<{ items: unknown[] }>('/v1/drift?limit=500')).items.length;
   }
 
   /** Rows that old has now. */
@@ -145,18 +113,9 @@ tables: [ { old: ${TABLE} } ]
   }
 
   async stop(): Promise<void> {
-    await this.service.stop();
+    await this.watched.service.stop();
     await this.link.close();
     await this.stack.stop();
     rmSync(this.folder, { recursive: true, force: true });
-  }
-
-  /** The first sweep after a start runs by itself. */
-  private async idle(): Promise<void> {
-    for (;;) {
-      const { items } = await this.service.get<{ items: { status: string }[] }>('/v1/sweeps');
-      if (items.length > 0 && items.every(({ status }) => status !== 'running' && status !== 'settling')) return;
-      await delay(100);
-    }
   }
 }

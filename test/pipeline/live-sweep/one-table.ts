@@ -15,6 +15,7 @@ export interface SweepPart {
   readonly rows: { readonly old: number; readonly new: number };
   readonly suspects: number;
   readonly drift: number;
+  readonly chunks_differing: number;
 }
 
 /** A table's part in a sweep that is over, and when the whole sweep began and ended. */
@@ -51,6 +52,8 @@ export interface OneTableOptions {
   readonly table: string;
   /** For its configuration, log and data. */
   readonly folder: string;
+  readonly settle?: string | undefined;
+  readonly chunkRows?: number | undefined;
 }
 
 /** Lockstep beside two servers, watching one table by old's own log. */
@@ -64,7 +67,7 @@ export class OneTable {
   }
 
   /** Starts it; no sweep but the first comes by itself. */
-  static async start({ old, new: replica, table, folder }: OneTableOptions): Promise<OneTable> {
+  static async start({ old, new: replica, table, folder, settle, chunkRows }: OneTableOptions): Promise<OneTable> {
     const port = await freePort();
     const configFile = join(folder, 'lockstep.yaml');
     writeFileSync(
@@ -73,7 +76,8 @@ export class OneTable {
 databases: { old: { url: "${old.url()}" }, new: { url: "${replica.url()}" } }
 events: { postgres: { slot: lockstep, publication: lockstep } }
 data_dir: ${join(folder, 'data')}
-sweep: { every: 24h }
+${settle === undefined ? '' : `slo: { settle: ${settle} }`}
+sweep: { every: 24h${chunkRows === undefined ? '' : `, chunk_rows: ${chunkRows}`} }
 http: { port: ${port} }
 tables: [ { old: ${table} } ]
 `,
