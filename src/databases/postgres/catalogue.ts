@@ -14,8 +14,11 @@ SELECT c.oid::text, c.relkind::text, c.relreplident::text, c.reltuples::bigint::
 FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
 WHERE s.nspname = $1 AND c.relname = $2`;
 
+/** From PostgreSQL 18 on a NOT NULL constraint may be declared before its rows are checked (`NOT VALID`). */
 const COLUMNS_SQL = `
-SELECT a.attname::text, (NOT a.attnotnull)::text, a.atttypid::text, a.atttypmod::text
+SELECT a.attname::text,
+  (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint n WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum] AND NOT n.convalidated))::text,
+  a.atttypid::text, a.atttypmod::text
 FROM pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum`;
 

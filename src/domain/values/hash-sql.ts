@@ -8,48 +8,82 @@ import { valuesOf } from './column-values.ts';
  * the chain only after a probe has given the same results on both. What the functions leave out by themselves is closed:
  *
  * - int8 folds 64 bits to 32: its high half is hashed as well
- * - timestamps, times, money fold likewise, and floats take -0 for 0: their binary form is hashed, as hexadecimal text
+ * - timestamps, times, money fold likewise: their binary form is hashed, as hexadecimal text
+ * - floats take -0 for 0 and return their seed for both: marks tell the zeros
  * - numeric ignores its sign and returns its seed for NaN and the infinities: what it is goes into the seed
  * - enums and other types of one's own hash their OID, jsonb takes -5 for 5, arrays forget their shape: their text is hashed
  * - text hashes by its collation: "C" is asked for
  * - NULL gives NULL: a value stands in its place, and a mark tells that it did
  */
 
-/** 0101…: any constant will do that no hash is likely to be apart by. */
+/** 0101…: any constant will do that no hash is likely to be apart by; so with the two after it. */
 const NULL_MARK = '6148914691236517205';
+const ZERO_MARK = '3689348814741910323';
+const NEGATIVE_ZERO_MARK = '1085102592571150095';
 
-type TypedHash = (reference: string, seed: string) => string;
+/** A column's value in SQL. */
+interface Value {
+  readonly reference: string;
+  readonly nullable: boolean;
+  /** A numeric whose precision is declared holds no infinity. */
+  readonly finite: boolean;
+}
+
+type TypedHash = (value: Value, seed: string) => string;
+
+/** The value, or what stands for NULL, told apart from it by the mark alone. */
+function present({ reference, nullable }: Value, standIn: string): string {
+  return nullable ? `coalesce(${reference}, ${standIn})` : reference;
+}
+
+/** A hash with the mark of NULL. */
+function marked(hash: string, { reference, nullable }: Value): string {
+  return nullable ? `(${hash} # (CASE WHEN ${reference} IS NULL THEN ${NULL_MARK} ELSE 0 END))` : hash;
+}
+
+/** Of text made of the value, NULL where the value is. */
+function textHash(text: string, value: Value, seed: string): string {
+  return marked(`pg_catalog.hashtextextended(${present({ ...value, reference: text }, "''")}, ${seed})`, value);
+}
 
 function binary(send: string): TypedHash {
-  return (reference, seed) => textHash(`pg_catalog.encode(pg_catalog.${send}(${reference}), 'hex')`, seed);
+  return (value, seed) => textHash(`pg_catalog.encode(pg_catalog.${send}(${value.reference}), 'hex')`, value, seed);
 }
 
-/** Of text that may be NULL; `''` stands for it, and the mark tells the two apart. */
-function textHash(text: string, seed: string): string {
-  return `pg_catalog.hashtextextended(coalesce(${text}, ''), ${seed})`;
+/** Both zeros hash to their seed, which would let values move between columns: another number and a mark stand for them. */
+function floatHash(type: 'float4' | 'float8'): TypedHash {
+  return ({ reference, nullable }, seed) => {
+    const positiveZero = `pg_catalog.${type}send(${reference}) = pg_catalog.${type}send('0'::${type})`;
+    const nullMark = nullable ? ` WHEN ${reference} IS NULL THEN ${NULL_MARK}` : '';
+    const mark = `CASE WHEN ${reference} <> '0'::${type} THEN 0${nullMark} WHEN ${positiveZero} THEN ${ZERO_MARK} ELSE ${NEGATIVE_ZERO_MARK} END`;
+    return `(pg_catalog.hash${type}extended(coalesce(nullif(${reference}, '0'::${type}), '1'::${type}), ${seed}) # (${mark}))`;
+  };
 }
 
-function floatHash(send: string, type: string): TypedHash {
-  // NaN has many forms in bits, and one as a value.
-  return (reference, seed) => binary(send)(`coalesce(nullif(${reference}, 'NaN'::${type}), 'NaN'::${type})`, seed);
+/** Of a value whose hash function leaves nothing out. */
+function exact(hash: string, standIn: string): TypedHash {
+  return (value, seed) => marked(`pg_catalog.${hash}(${present(value, standIn)}, ${seed})`, value);
 }
 
-const plainText: TypedHash = (reference, seed) => textHash(`${reference} COLLATE "C"`, seed);
+const plainText: TypedHash = (value, seed) => textHash(`${value.reference} COLLATE "C"`, value, seed);
 
 const TYPED: Readonly<Record<string, TypedHash>> = {
-  int2: (reference, seed) => `pg_catalog.hashint4extended(coalesce(${reference}, 0)::int4, ${seed})`,
-  int4: (reference, seed) => `pg_catalog.hashint4extended(coalesce(${reference}, 0), ${seed})`,
-  int8: (reference, seed) => `pg_catalog.hashint4extended((coalesce(${reference}, 0) >> 32)::int4, pg_catalog.hashint8extended(coalesce(${reference}, 0), ${seed}))`,
-  bool: (reference, seed) => `pg_catalog.hashint4extended(coalesce(${reference}::int4, 2), ${seed})`,
-  uuid: (reference, seed) => `pg_catalog.uuid_hash_extended(coalesce(${reference}, '00000000-0000-0000-0000-000000000000'::uuid), ${seed})`,
-  numeric: (reference, seed) => {
-    const value = `coalesce(${reference}, 0)`;
-    const positive = `CASE WHEN ${value} < 'Infinity'::numeric THEN 1 WHEN ${value} = 'NaN'::numeric THEN 2 ELSE 3 END`;
-    const negative = `CASE WHEN ${value} > '-Infinity'::numeric THEN 4 ELSE 5 END`;
-    return `pg_catalog.hash_numeric_extended(${value}, pg_catalog.hashint4extended(CASE WHEN ${value} > 0 THEN ${positive} WHEN ${value} < 0 THEN ${negative} ELSE 6 END, ${seed}))`;
+  int2: (value, seed) => marked(`pg_catalog.hashint4extended(${present(value, '0')}::int4, ${seed})`, value),
+  int4: exact('hashint4extended', '0'),
+  int8: (value, seed) => {
+    const number = present(value, '0');
+    return marked(`pg_catalog.hashint4extended((${number} >> 32)::int4, pg_catalog.hashint8extended(${number}, ${seed}))`, value);
   },
-  float4: floatHash('float4send', 'float4'),
-  float8: floatHash('float8send', 'float8'),
+  bool: ({ reference }, seed) => `pg_catalog.hashint4extended(coalesce(${reference}::int4, 2), ${seed})`,
+  uuid: exact('uuid_hash_extended', `'00000000-0000-0000-0000-000000000000'::uuid`),
+  numeric: (value, seed) => {
+    const number = present(value, '0');
+    const infinite = value.finite ? '' : ` WHEN ${number} = 'Infinity'::numeric THEN 2`;
+    const sign = `CASE WHEN ${number} < 0 THEN 1${infinite} ELSE 0 END`;
+    return marked(`pg_catalog.hash_numeric_extended(${number}, pg_catalog.hashint4extended(${sign}, ${seed}))`, value);
+  },
+  float4: floatHash('float4'),
+  float8: floatHash('float8'),
   text: plainText,
   varchar: plainText,
   date: binary('date_send'),
@@ -59,7 +93,7 @@ const TYPED: Readonly<Record<string, TypedHash>> = {
   timestamptz: binary('timestamptz_send'),
   interval: binary('interval_send'),
   money: binary('cash_send'),
-  bytea: (reference, seed) => textHash(`pg_catalog.encode(${reference}, 'hex')`, seed),
+  bytea: (value, seed) => textHash(`pg_catalog.encode(${value.reference}, 'hex')`, value, seed),
 };
 
 function typedHash(column: PairColumn): TypedHash | null {
@@ -74,9 +108,13 @@ function isPlainBase(type: SqlType): boolean {
 
 /** One link: the hash of a column's value with `seed`, the hash of those before it. Equal on both sides only for equal values, as far as 64 bits tell. */
 function link(column: PairColumn, side: Side, reference: string, seed: string): string {
+  const { nullable, type } = columnOn(column, side);
+  const value: Value = { reference, nullable, finite: type.precision !== null };
   const typed = typedHash(column);
-  const hash = typed === null ? textHash(`(${valuesOf(column, side).digestSql(reference)}) COLLATE "C"`, seed) : typed(reference, seed);
-  return columnOn(column, side).nullable ? `(${hash} # (CASE WHEN ${reference} IS NULL THEN ${NULL_MARK} ELSE 0 END))` : hash;
+  if (typed !== null) return typed(value, seed);
+  // A rule may make NULL of any value.
+  const text = `(${valuesOf(column, side).digestSql(reference)})`;
+  return marked(`pg_catalog.hashtextextended(coalesce(${text} COLLATE "C", ''), ${seed})`, value);
 }
 
 /** Types whose binary form is one for each value, on every version and architecture. */
@@ -140,5 +178,6 @@ export const CHAIN_PROBE_SQL: readonly string[] = [
 function probe(type: string, values: readonly string[]): string[] {
   const hash = TYPED[type];
   if (hash === undefined) throw new RangeError(`no hash of ${type}`);
-  return [...values.map((value) => hash(`'${value}'::${type}`, FIRST_SEED)), hash(`NULL::${type}`, FIRST_SEED)];
+  const literals = [...values.map((value) => `'${value}'::${type}`), `NULL::${type}`];
+  return literals.map((reference) => hash({ reference, nullable: true, finite: false }, FIRST_SEED));
 }

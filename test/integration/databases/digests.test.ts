@@ -55,6 +55,7 @@ async function equalOn(pair: Pair): Promise<DigestPath[]> {
 }
 
 const COUNTED = 'id int PRIMARY KEY, a int, b int';
+const DOUBLES = 'id int PRIMARY KEY, a float8, b float8';
 
 describe('digests of any path', () => {
   it('both servers answer the probe alike', async () => {
@@ -125,6 +126,15 @@ describe('digests of any path', () => {
     ['0 and NULL in a numeric', 'id int PRIMARY KEY, v numeric', ['1, 0'], ['1, NULL']],
     ['zeros of a double', 'id int PRIMARY KEY, v float8', ['1, 0'], [`1, '-0'`]],
     ['zeros of a real', 'id int PRIMARY KEY, v float4', ['1, 0'], [`1, '-0'`]],
+    ['a zero swapped between two doubles', DOUBLES, ['1, 0, 5'], ['1, 5, 0']],
+    ['the zeros swapped between two doubles', DOUBLES, [`1, 0, '-0'`], [`1, '-0', 0`]],
+    ['a zero and NULL swapped between two doubles', DOUBLES, ['1, 0, NULL'], ['1, NULL, 0']],
+    ['zeros of a double that is never NULL', 'id int PRIMARY KEY, v float8 NOT NULL', ['1, 0'], [`1, '-0'`]],
+    ['0 and 1 in a double', DOUBLES, ['1, 0, 1'], ['1, 1, 1']],
+    ['signs of a numeric of declared precision', 'id int PRIMARY KEY, v numeric(9,2) NOT NULL', ['1, 1.5'], ['1, -1.5']],
+    ['0 and NaN in a numeric of declared precision', 'id int PRIMARY KEY, v numeric(9,2) NOT NULL', ['1, 0'], [`1, 'NaN'`]],
+    ['NaN swapped between two numerics', 'id int PRIMARY KEY, a numeric(9,2), b numeric(9,2)', [`1, 'NaN', 5`], [`1, 5, 'NaN'`]],
+    ['NaN and 0 swapped between two numerics', 'id int PRIMARY KEY, a numeric, b numeric', [`1, 'NaN', 0`], [`1, 0, 'NaN'`]],
     ['NaN and NULL', 'id int PRIMARY KEY, v float8', [`1, 'NaN'`], ['1, NULL']],
     ['jsonb of both signs', 'id int PRIMARY KEY, v jsonb', [`1, '{"a":5}'`], [`1, '{"a":-5}'`]],
     ['a day and 24 hours', 'id int PRIMARY KEY, v interval', [`1, '1 day'`], [`1, '24:00'`]],
@@ -150,6 +160,14 @@ describe('digests of any path', () => {
     ['char(n) with its blanks', 'id int PRIMARY KEY, v char(5)', [`1, 'a'`], [`1, 'a    '`]],
   ])('take for equal %s', async (_what, columns, oldRows, newRows) => {
     expect(await equalOn(await twoTables(columns, oldRows, newRows))).toEqual(PATHS);
+  });
+
+  it('take equal values for equal where new declares its columns more loosely, or more strictly', async () => {
+    const values = [`1, 1.5, 0, '', 7, true`, `2, -3, '-0', 'x', -7, false`, `3, 'NaN', 'NaN', 'y', 0, true`];
+    const declared = 'id int PRIMARY KEY, a numeric(9,2), b float8, c text, d int8, e bool';
+    const { name } = (await twoTables(declared, values, values)).old;
+    await servers.new.query(`ALTER TABLE public.${name} ALTER a TYPE numeric, ${['a', 'b', 'c', 'd', 'e'].map((column) => `ALTER ${column} SET NOT NULL`).join(', ')}`);
+    expect(await equalOn(await pairOf(old, neu, name))).toEqual(PATHS);
   });
 
   it('tell apart characters that two encodings write with the same byte', async () => {
