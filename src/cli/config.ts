@@ -2,7 +2,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { stringify } from 'yaml';
 import { redacted } from '../config/redact.ts';
-import { configurationSchema } from '../config/schema.ts';
+import { configurationSchema } from '../config/compiled-schema.ts';
 import type { CliContext, ExitCode } from './context.ts';
 import { configOf, withConfigOptions } from './options.ts';
 import type { ConfigOptions } from './options.ts';

@@ -1,7 +1,8 @@
 import { createRequire } from 'node:module';
 import type { Ajv as AjvType, ValidateFunction } from 'ajv';
-import { ANNOTATIONS, configurationSchema } from './schema.ts';
+import { configurationSchema } from './schema.ts';
 import type { ConfigurationDocument } from './schema.ts';
+import { ANNOTATIONS } from './schema-words.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -18,9 +19,9 @@ export function compileSchema(): ValidateFunction<ConfigurationDocument> {
   return compiler().compile<ConfigurationDocument>(configurationSchema);
 }
 
-/** The same as a CommonJS module's text. */
+/** The same as a CommonJS module's text, which exports the schema itself as well. */
 export function compiledSchemaSource(): string {
   const ajv = compiler();
   const standalone = require('ajv/dist/standalone') as { readonly default: (ajv: AjvType, validate: ValidateFunction) => string };
-  return standalone.default(ajv, ajv.compile(configurationSchema));
+  return `${standalone.default(ajv, ajv.compile(configurationSchema))}\nmodule.exports.schema = ${JSON.stringify(configurationSchema)};\n`;
 }

@@ -5,7 +5,7 @@ import { applyEnvironment, applyFlags } from './overrides.ts';
 import { ConfigError } from './problems.ts';
 import type { ConfigPath, ConfigProblem } from './problems.ts';
 import { fileErrorWords, resolveDocument } from './resolve.ts';
-import { configurationSchema } from './schema.ts';
+import { configurationSchema } from './compiled-schema.ts';
 import type { ConfigurationDocument } from './schema.ts';
 import { childSchema, ConfigurationTree } from './tree.ts';
 import type { RawValue } from './tree.ts';

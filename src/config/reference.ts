@@ -1,5 +1,6 @@
 import type { TSchema } from '@sinclair/typebox';
-import { configurationSchema, DEFAULT_NOTE, EXPECTED, SECRET } from './schema.ts';
+import { configurationSchema } from './schema.ts';
+import { DEFAULT_NOTE, EXPECTED, SECRET } from './schema-words.ts';
 import { schemaTypes } from './tree.ts';
 
 const INTRODUCTION = `# Configuration

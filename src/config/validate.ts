@@ -1,46 +1,30 @@
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import type { TSchema } from '@sinclair/typebox';
-import type { ErrorObject, ValidateFunction } from 'ajv';
-import { compileSchema } from './compile-schema.ts';
+import type { ErrorObject } from 'ajv';
+import { schemaValidator } from './compiled-schema.ts';
 import { nearest } from './problems.ts';
 import type { ConfigPath } from './problems.ts';
-import { EXPECTED, SECRET } from './schema.ts';
-import type { ConfigurationDocument } from './schema.ts';
+import { EXPECTED, SECRET } from './schema-words.ts';
 import { knownKeys, schemaTypes } from './tree.ts';
 import type { ConfigurationTree } from './tree.ts';
 
 /** Longest piece of a wrong value that a message repeats. */
 const SHOWN_VALUE_LENGTH = 40;
 
-/** Compiling the schema takes a third of the start of a command: `npm run build` does it once. */
-const PREBUILT = 'schema-validator.cjs';
-
-let compiled: ValidateFunction<ConfigurationDocument> | null = null;
-
 /** Whether `tree` keeps to the schema. */
 export function keepsToSchema(tree: ConfigurationTree): boolean {
-  compiled ??= prebuilt() ?? compileSchema();
-  return compiled(tree.root);
+  return schemaValidator()(tree.root);
 }
 
 /** Checks `tree` against the schema, reports each problem to it, once a place, and returns the places. */
 export function validateTree(tree: ConfigurationTree): readonly ConfigPath[] {
   if (keepsToSchema(tree)) return [];
   const invalid: ConfigPath[] = [];
-  for (const error of compiled?.errors ?? []) {
+  for (const error of schemaValidator().errors ?? []) {
     const path = pathOf(error, tree);
     tree.report(path, messageOf(error, path, tree));
     invalid.push(path);
   }
   return invalid;
-}
-
-/** What the build made of the schema; null where this runs as it was written. */
-function prebuilt(): ValidateFunction<ConfigurationDocument> | null {
-  const file = join(import.meta.dirname, PREBUILT);
-  return existsSync(file) ? (createRequire(import.meta.url)(file) as ValidateFunction<ConfigurationDocument>) : null;
 }
 
 function pathOf(error: ErrorObject, tree: ConfigurationTree): ConfigPath {
