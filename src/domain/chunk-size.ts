@@ -3,6 +3,11 @@
  * is small. More would save nothing, and make every difference dearer: a chunk that differs is read again.
  */
 const ROWS_MAX = 50_000;
+/**
+ * At most, where rows lie in the table in another order than their keys: every chunk reads pages from all over it, and the
+ * more rows it has, the fewer pages are read again for the next one.
+ */
+const SCATTERED_ROWS_MAX = 200_000;
 /** Below this a query's own cost is most of it. */
 const ROWS_MIN = 500;
 /** What one query should take at most: long enough to be cheap, short enough that nothing waits long for its snapshot. */
@@ -17,6 +22,7 @@ const TELLING_RATIO = 0.25;
 /** How many rows the next chunk should have, from how long the last ones took. */
 export class ChunkSize {
   private present: number;
+  private rowsMax = ROWS_MAX;
   private readonly fixed: boolean;
 
   /** @param rows that every chunk is to have; `auto`: as the databases' speed has it */
@@ -27,6 +33,11 @@ export class ChunkSize {
 
   get rows(): number {
     return this.present;
+  }
+
+  /** Neighbouring keys lie far apart in the table. */
+  keysAreScattered(): void {
+    this.rowsMax = SCATTERED_ROWS_MAX;
   }
 
   /** One side has digested so many rows in one query. */
@@ -42,6 +53,6 @@ export class ChunkSize {
   }
 
   private set(rows: number): void {
-    this.present = Math.round(Math.min(ROWS_MAX, Math.max(ROWS_MIN, rows)));
+    this.present = Math.round(Math.min(this.rowsMax, Math.max(ROWS_MIN, rows)));
   }
 }

@@ -95,6 +95,8 @@ export interface Database {
   estimateRows(pair: Pair, signal: AbortSignal): Promise<bigint>;
   /** Keys, or beginnings of keys, after `after` that part the table into ranges of about as many rows, in order; none where nothing is known. */
   splitKeys(pair: Pair, after: RowKey | null, signal: AbortSignal): Promise<readonly RowKey[]>;
+  /** Whether rows are known to lie in the table in another order than their keys. */
+  keysAreScattered(pair: Pair, signal: AbortSignal): Promise<boolean>;
   /** What the fast path's hash functions make of fixed values; null where the server lacks one. Equal on both sides: their digests can be compared. */
   hashFingerprint(signal: AbortSignal): Promise<string | null>;
   digest(pair: Pair, range: KeyRange, path: DigestPath, signal: AbortSignal): Promise<Digest>;

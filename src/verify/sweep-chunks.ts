@@ -68,6 +68,8 @@ export class ChunkSweeper {
       return this.ask(question, askSignal);
     };
     const size = new ChunkSize(chunkRows);
+    const scattered = await Promise.all([sides.old, sides.new].map((side) => this.ask(() => side.keysAreScattered(pair, signal), signal)));
+    if (scattered.includes(true)) size.keysAreScattered();
     const askable = (database: Database): Digester => persistent(timed(database, () => clock.nowMs(), (rows, ms) => size.took(rows, ms)), ask);
     const asked: Sides = { old: askable(sides.old), new: askable(sides.new) };
     const limit = pLimit(concurrency);

@@ -12,7 +12,7 @@ import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress
 import { describeExpression, describeTable } from './catalogue.ts';
 import { ClientDigests } from './client-digests.ts';
 import type { Statement } from './digest-sql.ts';
-import { bucketDigestsStatement, copyStatement, digestStatement, keyAfterStatement, keyDigestsStatement, rowDigestsStatement, splitKeysStatement } from './digest-sql.ts';
+import { bucketDigestsStatement, copyStatement, correlationStatement, digestStatement, keyAfterStatement, keyDigestsStatement, rowDigestsStatement, splitKeysStatement } from './digest-sql.ts';
 import type { ByteOrdered } from './key-sql.ts';
 import { ROW, canHold, filterSql, keyColumns, quoteTable, sortsAsText } from './key-sql.ts';
 import { PRESSURE_SQL, pressureOf } from './pressure-sql.ts';
@@ -22,6 +22,9 @@ import { Sessions } from './session.ts';
 
 /** Keys of one read: large enough to make the round trip cheap, small enough to stay a quick statement. */
 const KEYS_PER_READ_MAX = 1000;
+
+/** Rows whose order follows their keys by less than this are read from all over the table. */
+const ORDERED_CORRELATION_MIN = 0.5;
 
 /** Locales of libc and of PostgreSQL's own provider that order text by its bytes. */
 const BYTE_LOCALES = `('C', 'POSIX', 'C.UTF-8', 'C.utf8')`;
@@ -209,6 +212,14 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     const { sql, parameters } = splitKeysStatement(pair, this.side, after);
     const rows = await this.sessions.query(sql, parameters, qualifiedName(tableOn(pair, this.side)), signal);
     return rows.map((row) => [this.canonical(pair, key.pairColumn, row[0] ?? '')]);
+  }
+
+  async keysAreScattered(pair: Pair, signal: AbortSignal): Promise<boolean> {
+    const [key] = keyColumns(pair, this.side);
+    if (key === undefined || key.column.expression !== undefined) return false;
+    const { sql, parameters } = correlationStatement(pair, this.side, key.column.name);
+    const [row] = await this.sessions.query(sql, parameters, qualifiedName(tableOn(pair, this.side)), signal);
+    return row?.[0] !== undefined && row[0] !== null && Math.abs(Number(row[0])) < ORDERED_CORRELATION_MIN;
   }
 
   async digest(pair: Pair, range: KeyRange, path: DigestPath, signal: AbortSignal): Promise<Digest> {

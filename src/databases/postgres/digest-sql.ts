@@ -118,6 +118,13 @@ export function keyAfterStatement(pair: Pair, side: Side, range: KeyRange, rows:
   return { sql: `SELECT ${keyTexts.join(', ')} ${from} ${orderBy} OFFSET $${parameters.length}::int8 LIMIT 1`, parameters };
 }
 
+/** How far the rows' order in the table follows a column's, -1 to 1, from the planner's statistics. */
+export function correlationStatement(pair: Pair, side: Side, column: string): Statement {
+  const { schema, name } = tableOn(pair, side);
+  const sql = 'SELECT correlation::text FROM pg_catalog.pg_stats WHERE schemaname = $1 AND tablename = $2 AND attname = $3 ORDER BY inherited DESC LIMIT 1';
+  return { sql, parameters: [schema, name, column] };
+}
+
 /**
  * What the planner's statistics know of the first key column: bounds of its histogram and its commonest values, as text,
  * in the order of ranges. They are only places to split at, so however old they are, no row is left out.

@@ -239,6 +239,19 @@ describe('digests of any path', () => {
     }
   });
 
+  it('know from the statistics whether rows lie in the order of their keys', async () => {
+    const pair = await twoTables(COUNTED, [], []);
+    expect(await old.keysAreScattered(pair, FOREVER)).toBe(false);
+    const name = `public.${pair.old.name}`;
+    const { old: server } = servers;
+    await server.query(`INSERT INTO ${name} SELECT i % 7 * 1000 + i / 7, i, i FROM generate_series(1, 6999) i`);
+    await server.query(`ANALYZE ${name}`);
+    expect(await old.keysAreScattered(pair, FOREVER)).toBe(true);
+    await server.query(`CLUSTER ${name} USING ${pair.old.name}_pkey`);
+    await server.query(`ANALYZE ${name}`);
+    expect(await old.keysAreScattered(pair, FOREVER)).toBe(false);
+  });
+
   it('split a table by its statistics, at beginnings of keys where it has several', async () => {
     const pair = await twoTables('tenant int, no int8, v int, PRIMARY KEY (tenant, no)', [], []);
     const name = `public.${pair.old.name}`;

@@ -16,6 +16,16 @@ describe('the size of a chunk', () => {
     expect(size.rows).toBe(50_000);
   });
 
+  it('grows further where keys lie scattered over the table, and as the databases have it', () => {
+    const size = new ChunkSize('auto');
+    size.keysAreScattered();
+    expect(size.rows).toBe(50_000);
+    for (let chunk = 0; chunk < 5; chunk++) size.took(size.rows, 20);
+    expect(size.rows).toBe(200_000);
+    size.took(200_000, 1_000);
+    expect(size.rows).toBe(100_000);
+  });
+
   it('comes to what a database does in half a second, and back', () => {
     fc.assert(
       fc.property(fc.double({ min: 1, max: 200, noNaN: true }), (rowsPerMs) => {

@@ -98,6 +98,10 @@ export class MemoryDatabase implements Database {
     return this.splits.filter((key) => after === null || key > (after[0] as string)).map((key) => [key]);
   }
 
+  keysAreScattered(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
   async digest(pair: Pair, range: KeyRange, _path: DigestPath, signal: AbortSignal): Promise<Digest> {
     await this.#work('digest', signal);
     return digestOf(this.#within(pair, range));
