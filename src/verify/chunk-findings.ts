@@ -1,6 +1,6 @@
 import { LockstepError } from '../domain/errors.ts';
 import type { KeyRange } from './ports.ts';
-import { bucketsFor, digestBoth, locate, locateByBucket, type ChunkFindings, type Comparison } from './sweep-compare.ts';
+import { digestBoth, locate, locateLikely, type ChunkFindings, type Comparison } from './sweep-compare.ts';
 import { walk } from './sweep-plan.ts';
 
 /** A chunk that a database cannot digest in time is parted into so many, down to parts of so many rows. */
@@ -8,13 +8,13 @@ const TIMEOUT_SPLIT = 8;
 const PART_ROWS_MIN = 100;
 
 /**
- * Compares a chunk. One that is likely to differ is parted into buckets at once: its whole digest would only say that
+ * Compares a chunk. One that is likely to differ is parted at once: its whole digest would only say that
  * it differs too.
  * @param rows about how many it has
  * @param timedOut told of so many rows that took a database too long
  */
 export async function* compareChunk(comparison: Comparison, range: KeyRange, rows: number, likelyDiffers: boolean, timedOut: (rows: number) => void): AsyncGenerator<ChunkFindings> {
-  if (likelyDiffers) yield* locateByBucket(comparison, range, bucketsFor(BigInt(rows)));
+  if (likelyDiffers) yield* locateLikely(comparison, range, rows);
   else yield* digested(comparison, range, rows, timedOut);
 }
 

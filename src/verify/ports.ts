@@ -49,6 +49,13 @@ export interface RowDigest {
   readonly digest: string;
 }
 
+/** What the rows of a small range come to on one side. */
+export interface PartDigest {
+  readonly rows: number;
+  /** Sum of the rows' 64-bit digests, as exact decimal text. */
+  readonly sum: string;
+}
+
 export interface ClockSample {
   /** The database's clock, µs since 1970. */
   readonly databaseUs: bigint;
@@ -108,6 +115,14 @@ export interface Database {
   keyDigests(pair: Pair, keys: readonly RowKey[], path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<KeyId, string>>;
   /** What changes when the table is altered, truncated or rewritten. */
   shape(pair: Pair, signal: AbortSignal): Promise<string>;
+  /** Whether an index finds the rows of many small ranges, so that reading them costs little more than their rows do. */
+  findsRanges(pair: Pair, signal: AbortSignal): Promise<boolean>;
+  /** Keys within a range that part it into so many rows each, in key order; cheap where `findsRanges`. */
+  keysEvery(pair: Pair, range: KeyRange, rows: number, signal: AbortSignal): Promise<readonly RowKey[]>;
+  /** Digests of some thousands of ranges, in their order; cheap where `findsRanges`. */
+  rangeDigests(pair: Pair, ranges: readonly KeyRange[], path: DigestPath, signal: AbortSignal): Promise<readonly PartDigest[]>;
+  /** Keys and row digests of ranges, at most about `limit`; cheap where `findsRanges`. */
+  rangeRowDigests(pair: Pair, ranges: readonly KeyRange[], limit: number, path: DigestPath, signal: AbortSignal): Promise<readonly RowDigest[]>;
   /** Keys and row digests of a range, in key order, at most `limit`; of some of its buckets alone where they are given. */
   rowDigests(pair: Pair, range: KeyRange, limit: number, path: DigestPath, signal: AbortSignal, only?: BucketChoice): Promise<readonly RowDigest[]>;
 }

@@ -8,14 +8,16 @@ import type { DigestPath } from '../../domain/status.ts';
 import { valuesOf } from '../../domain/values/column-values.ts';
 import type { Pressure } from '../../domain/sweep-pause.ts';
 import { CHAIN_PROBE_SQL } from '../../domain/values/hash-sql.ts';
-import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, RowDigest, RowRead, RowsRead } from '../../verify/ports.ts';
+import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, PartDigest, RowDigest, RowRead, RowsRead } from '../../verify/ports.ts';
 import { describeExpression, describeTable } from './catalogue.ts';
 import { ClientDigests } from './client-digests.ts';
-import type { Statement } from './digest-sql.ts';
+import type { SqlPath, Statement } from './digest-sql.ts';
 import { bucketDigestsStatement, copyStatement, correlationStatement, digestStatement, keyAfterStatement, keyDigestsStatement, rowDigestsStatement, splitKeysStatement } from './digest-sql.ts';
 import type { ByteOrdered } from './key-sql.ts';
 import { ROW, canHold, filterSql, keyColumns, quoteTable, sortsAsText } from './key-sql.ts';
 import { PRESSURE_SQL, pressureOf } from './pressure-sql.ts';
+import type { RangesStatement } from './ranges-sql.ts';
+import { copyRangesStatement, explainRangesStatement, isByIndex, isWhole, keysEveryStatement, rangeDigestsStatement, rangeRowsStatement } from './ranges-sql.ts';
 import { epochUsSql, rowsSql } from './rows-sql.ts';
 import type { SessionOptions, TextRow } from './session.ts';
 import { Sessions } from './session.ts';
@@ -25,6 +27,8 @@ const KEYS_PER_READ_MAX = 1000;
 
 /** Rows whose order follows their keys by less than this are read from all over the table. */
 const ORDERED_CORRELATION_MIN = 0.5;
+
+const NO_ROWS: PartDigest = { rows: 0, sum: '0' };
 
 /** Locales of libc and of PostgreSQL's own provider that order text by its bytes. */
 const BYTE_LOCALES = `('C', 'POSIX', 'C.UTF-8', 'C.utf8')`;
@@ -74,6 +78,7 @@ export class PostgresDatabase implements Database {
     this.sessions = new Sessions(options);
     this.client = new ClientDigests({
       copy: (pair, range, withKeys, onData, signal) => this.copy(pair, range, withKeys, onData, signal),
+      copyRanges: (pair, ranges, withKeys, onData, signal) => this.copyRanges(pair, ranges, withKeys, onData, signal),
       canonicalKey: (pair, texts) => this.canonicalKey(pair, texts),
     });
     this.nowUs = options.nowUs ?? ((): bigint => BigInt(Date.now()) * 1000n);
@@ -247,7 +252,46 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   async rowDigests(pair: Pair, range: KeyRange, limit: number, path: DigestPath, signal: AbortSignal, only?: BucketChoice): Promise<readonly RowDigest[]> {
     if (path === 'client') return this.client.rowDigests(pair, range, limit, signal, only);
     const rows = await this.ranged(pair, signal, (byteOrdered) => rowDigestsStatement(pair, this.side, range, limit, path, byteOrdered, only));
-    return rows.map((row) => ({ key: this.canonicalKey(pair, row), digest: row[pair.key.length] ?? '' }));
+    return this.rowDigestsOf(pair, rows);
+  }
+
+  async findsRanges(pair: Pair, signal: AbortSignal): Promise<boolean> {
+    const [row] = await this.ranged(pair, signal, (byteOrdered) => explainRangesStatement(pair, this.side, byteOrdered));
+    return row?.[0] != null && isByIndex(row[0]);
+  }
+
+  async keysEvery(pair: Pair, range: KeyRange, rows: number, signal: AbortSignal): Promise<readonly RowKey[]> {
+    const found = await this.ranged(pair, signal, (byteOrdered) => keysEveryStatement(pair, this.side, range, rows, byteOrdered));
+    return found.map((row) => this.canonicalKey(pair, row));
+  }
+
+  async rangeDigests(pair: Pair, ranges: readonly KeyRange[], path: DigestPath, signal: AbortSignal): Promise<readonly PartDigest[]> {
+    const digests: PartDigest[] = ranges.map(() => NO_ROWS);
+    const { whole, others } = this.byBounds(pair, ranges);
+    const told = async (): Promise<void> => {
+      if (whole.length === 0) return;
+      const asked = whole.map((place) => ranges[place] as KeyRange);
+      const answer = path === 'client' ? await this.client.rangeDigests(pair, asked, signal) : await this.tellRanges(pair, asked, path, signal);
+      for (const [index, place] of whole.entries()) digests[place] = answer[index] ?? NO_ROWS;
+    };
+    const alone = others.map(async (place) => {
+      const { rows, sum } = await this.digest(pair, ranges[place] as KeyRange, path, signal);
+      digests[place] = { rows: Number(rows), sum };
+    });
+    await Promise.all([told(), ...alone]);
+    return digests;
+  }
+
+  async rangeRowDigests(pair: Pair, ranges: readonly KeyRange[], limit: number, path: DigestPath, signal: AbortSignal): Promise<readonly RowDigest[]> {
+    const { whole, others } = this.byBounds(pair, ranges);
+    const read = async (): Promise<readonly RowDigest[]> => {
+      if (whole.length === 0) return [];
+      const asked = whole.map((place) => ranges[place] as KeyRange);
+      if (path === 'client') return this.client.rangeRowDigests(pair, asked, limit, signal);
+      return this.rowDigestsOf(pair, await this.ranged(pair, signal, (byteOrdered) => rangeRowsStatement(pair, this.side, asked, limit, path, byteOrdered)));
+    };
+    const alone = others.map((place) => this.rowDigests(pair, ranges[place] as KeyRange, limit, path, signal));
+    return (await Promise.all([read(), ...alone])).flat();
   }
 
   async keyDigests(pair: Pair, keys: readonly RowKey[], path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<KeyId, string>> {
@@ -273,6 +317,28 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   /** Ends all connections; statements under way are waited for. */
   close(): Promise<void> {
     return this.sessions.close();
+  }
+
+  /** Places of ranges that one statement can ask for together, and of those that it cannot: at the ends of the table and of its parts. */
+  private byBounds(pair: Pair, ranges: readonly KeyRange[]): { readonly whole: readonly number[]; readonly others: readonly number[] } {
+    const whole: number[] = [];
+    const others: number[] = [];
+    for (const [place, range] of ranges.entries()) (isWhole(pair, this.side, range) ? whole : others).push(place);
+    return { whole, others };
+  }
+
+  private async tellRanges(pair: Pair, ranges: readonly KeyRange[], path: SqlPath, signal: AbortSignal): Promise<readonly PartDigest[]> {
+    const [row] = await this.ranged(pair, signal, (byteOrdered) => rangeDigestsStatement(pair, this.side, ranges, path, byteOrdered));
+    const digests: PartDigest[] = [];
+    for (const told of row?.[0]?.split(',') ?? []) {
+      const [place = '', rows = '', sum = ''] = told.split(':');
+      digests[Number(place) - 1] = { rows: Number(rows), sum };
+    }
+    return digests;
+  }
+
+  private rowDigestsOf(pair: Pair, rows: readonly TextRow[]): RowDigest[] {
+    return rows.map((row) => ({ key: this.canonicalKey(pair, row), digest: row[pair.key.length] ?? '' }));
   }
 
   /** Those of the keys that the side's key columns can hold, and their texts column by column. */
@@ -301,7 +367,12 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     await this.sessions.copyOut(sql, onData, qualifiedName(tableOn(pair, this.side)), signal);
   }
 
-  private async ranged(pair: Pair, signal: AbortSignal, statement: (byteOrdered: ByteOrdered) => Statement): Promise<TextRow[]> {
+  private async copyRanges(pair: Pair, ranges: readonly KeyRange[], withKeys: boolean, onData: (piece: Buffer) => void, signal: AbortSignal): Promise<void> {
+    const sql = copyRangesStatement(pair, this.side, ranges, withKeys, await this.byteOrderedColumns(pair, signal));
+    await this.sessions.copyOut(sql, onData, qualifiedName(tableOn(pair, this.side)), signal);
+  }
+
+  private async ranged(pair: Pair, signal: AbortSignal, statement: (byteOrdered: ByteOrdered) => Statement | RangesStatement): Promise<TextRow[]> {
     const { sql, parameters } = statement(await this.byteOrderedColumns(pair, signal));
     return this.sessions.query(sql, parameters, qualifiedName(tableOn(pair, this.side)), signal);
   }

@@ -17,7 +17,7 @@ export interface Statement {
 export type SqlPath = Exclude<DigestPath, 'client'>;
 
 /** What a row's hash is made of: columns to select in the inner query, as `c0`, `c1`, …, and the hash over them. */
-interface HashSql {
+export interface HashSql {
   readonly inner: string;
   readonly outer: string;
 }
@@ -34,7 +34,8 @@ function hashSql(columns: readonly PairColumn[], side: Side, path: SqlPath, name
   return { inner: inner.join(', '), outer: `('x' || left(md5(convert_to(${parts.join(' || ')}, 'UTF8')), 16))::bit(64)::int8` };
 }
 
-function rowHash(pair: Pair, side: Side, path: SqlPath): HashSql {
+/** A row's hash. */
+export function rowHash(pair: Pair, side: Side, path: SqlPath): HashSql {
   return hashSql(pair.columns, side, path, 'c');
 }
 
@@ -46,7 +47,7 @@ function bucket(pair: Pair, side: Side, path: SqlPath, buckets: number): HashSql
 }
 
 /** Keeps the portable path from computing each text twice; the chain needs no such fence, and may run in parallel. */
-function fence(path: SqlPath): string {
+export function fence(path: SqlPath): string {
   return path === 'portable' ? ' OFFSET 0' : '';
 }
 
@@ -106,8 +107,12 @@ export function keyDigestsStatement(pair: Pair, side: Side, path: SqlPath): stri
 export function copyStatement(pair: Pair, side: Side, range: KeyRange, withKeys: boolean, byteOrdered: ByteOrdered): string {
   const { from, orderBy } = rangeSql(pair, side, range, byteOrdered, true);
   const keys = withKeys ? keyColumns(pair, side).map(({ column }) => `${columnSql(column)}::text`) : [];
-  const values = pair.columns.map((column) => binarySql(column, side, columnSql(columnOn(column, side))));
-  return `COPY (SELECT ${[...keys, ...values].join(', ')} ${from}${withKeys ? ` ${orderBy}` : ''}) TO STDOUT (FORMAT binary)`;
+  return `COPY (SELECT ${[...keys, ...copiedValues(pair, side)].join(', ')} ${from}${withKeys ? ` ${orderBy}` : ''}) TO STDOUT (FORMAT binary)`;
+}
+
+/** SQL of a row's compared values as COPY writes them for the client path. */
+export function copiedValues(pair: Pair, side: Side): string[] {
+  return pair.columns.map((column) => binarySql(column, side, columnSql(columnOn(column, side))));
 }
 
 /** Key texts of the row that has `rows` rows before it in the range. */

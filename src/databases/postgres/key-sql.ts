@@ -107,12 +107,17 @@ export function orderSql(key: KeyColumn, byteOrdered: ByteOrdered): string {
   return `${columnSql(key.column)}::text COLLATE "C"`;
 }
 
+/** The type in which bounds are compared with `orderSql`, where the column can hold them. */
+export function boundType(key: KeyColumn, byteOrdered: ByteOrdered): string {
+  const asText = sortsAsText(key) && (isEnum(key.column) || !byteOrdered.has(key.column.name));
+  return asText ? 'text' : castOf(key.column);
+}
+
 /** A bound of a range, ready to be compared with `orderSql`. */
 export function boundSql(key: KeyColumn, byteOrdered: ByteOrdered, bound: string, value: string): string {
-  const asText = sortsAsText(key) && (isEnum(key.column) || !byteOrdered.has(key.column.name));
-  if (asText) return `${bound}::text`;
+  const type = boundType(key, byteOrdered);
   // A bound may come from the other side, whose column may hold more.
-  return `${bound}::${canHold(key, value) ? castOf(key.column) : 'numeric'}`;
+  return `${bound}::${type === 'text' || canHold(key, value) ? type : 'numeric'}`;
 }
 
 /** A text as a literal: COPY takes no parameters. Sessions pin `standard_conforming_strings`. */
@@ -143,16 +148,17 @@ export function rangeSql(pair: Pair, side: Side, range: KeyRange, byteOrdered: B
     return `ROW(${values.join(', ')})`;
   };
   const ordered = (key: RowKey): string => `ROW(${order.slice(0, key.length).join(', ')})`;
-  const conditions = [`${filterSql(pair, side)}`];
-  for (const { column } of keys) if (column.nullable) conditions.push(`${columnSql(column)} IS NOT NULL`);
+  const conditions: string[] = [];
   if (range.from !== null) conditions.push(`${ordered(range.from)} >= ${bound(range.from)}`);
   if (range.to !== null) conditions.push(`${ordered(range.to)} < ${bound(range.to)}`);
-  const where = conditions.filter((condition) => condition !== '');
-  return {
-    from: `FROM ${quoteTable(tableOn(pair, side))} AS ${ROW}${where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`}`,
-    orderBy: `ORDER BY ${order.join(', ')}`,
-    parameters,
-  };
+  return { from: fromSql(pair, side, keys, conditions), orderBy: `ORDER BY ${order.join(', ')}`, parameters };
+}
+
+/** `FROM … WHERE …` with the pair's filter, these conditions and no NULL keys. */
+export function fromSql(pair: Pair, side: Side, keys: readonly KeyColumn[], conditions: readonly string[]): string {
+  const notNull = keys.filter(({ column }) => column.nullable).map(({ column }) => `${columnSql(column)} IS NOT NULL`);
+  const where = [filterSql(pair, side), ...notNull, ...conditions].filter((condition) => condition !== '');
+  return `FROM ${quoteTable(tableOn(pair, side))} AS ${ROW}${where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`}`;
 }
 
 /** The pair's row filter on one side; empty where there is none. */

@@ -69,6 +69,9 @@ function splitOptions(url: string): { url: string; options: string } {
 
 export type SqlParameter = string | number | readonly (string | null)[] | null;
 
+/** Values as the server prints them, of whatever type. */
+const AS_TEXT: pg.CustomTypesConfig = { getTypeParser: () => (text: string) => text };
+
 /** One answer row: columns by position, all text. */
 export type TextRow = readonly (string | null)[];
 
@@ -137,7 +140,7 @@ export class Sessions {
   }
 
   private ask(sql: string, parameters: readonly SqlParameter[], table: string | null, signal: AbortSignal | undefined): Promise<pg.QueryArrayResult<(string | null)[]>> {
-    return this.hold(table, signal, (client) => client.query<(string | null)[]>({ text: sql, values: [...parameters], rowMode: 'array' }));
+    return this.hold(table, signal, (client) => client.query<(string | null)[]>({ text: sql, values: [...parameters], rowMode: 'array', types: AS_TEXT }));
   }
 
   /** Does some work on a connection; `table` is for the error. */

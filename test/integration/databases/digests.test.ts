@@ -252,6 +252,39 @@ describe('digests of any path', () => {
     expect(await old.keysAreScattered(pair, FOREVER)).toBe(false);
   });
 
+  it('tell many ranges at once what each comes to alone, where an index finds them', async () => {
+    for (const [definition, values, isFound] of [
+      ['id int8 PRIMARY KEY, v int', 'i * 3', true],
+      ['id uuid PRIMARY KEY, v int', 'md5(i::text)::uuid', true],
+      ['id text COLLATE "C" PRIMARY KEY, v int', `'k' || i`, true],
+      ['id text COLLATE "en-x-icu" PRIMARY KEY, v int', `'k' || i`, false],
+      ['id int8, tenant int, v int, PRIMARY KEY (tenant, id)', 'i, i % 3', true],
+    ] as const) {
+      const pair = await twoTables(definition, [], []);
+      const name = `public.${pair.old.name}`;
+      for (const server of [servers.old, servers.new]) await server.query(`INSERT INTO ${name} SELECT ${values}, i FROM generate_series(1, 5000) i; ANALYZE ${name}`);
+      expect({ definition, isFound: await old.findsRanges(pair, FOREVER) }).toEqual({ definition, isFound });
+      const keys = await old.keysEvery(pair, ALL, 700, FOREVER);
+      expect(keys).toHaveLength(7);
+      const bounds = [null, keys[0]?.slice(0, 1) ?? null, ...keys, null];
+      const ranges: KeyRange[] = bounds.slice(1).map((to, place) => ({ from: bounds[place] ?? null, to }));
+      for (const path of PATHS) {
+        const told = await neu.rangeDigests(pair, ranges, path, FOREVER);
+        const alone = await Promise.all(ranges.map((range) => neu.digest(pair, range, path, FOREVER)));
+        expect({ definition, path, told }).toEqual({ definition, path, told: alone.map(({ rows, sum }) => ({ rows: Number(rows), sum })) });
+        expect(told.reduce((sum, { rows }) => sum + rows, 0)).toBe(5000);
+        const chosen = ranges.filter((_range, place) => place % 2 === 0);
+        const rows = await neu.rangeRowDigests(pair, chosen, 10_000, path, FOREVER);
+        const expected = (await Promise.all(chosen.map((range) => neu.rowDigests(pair, range, 10_000, path, FOREVER)))).flat();
+        const sorted = (found: typeof rows): string[] => found.map(({ key, digest }) => `${key.join()} ${digest}`).toSorted();
+        expect(sorted(rows)).toEqual(sorted(expected));
+        expect((await neu.rangeRowDigests(pair, ranges.slice(2, -1), 100, path, FOREVER)).length).toBe(100);
+      }
+      await servers.old.query(`ALTER TABLE ${name} DROP CONSTRAINT ${pair.old.name}_pkey`);
+      expect(await old.findsRanges(pair, FOREVER)).toBe(false);
+    }
+  });
+
   it('split a table by its statistics, at beginnings of keys where it has several', async () => {
     const pair = await twoTables('tenant int, no int8, v int, PRIMARY KEY (tenant, no)', [], []);
     const name = `public.${pair.old.name}`;

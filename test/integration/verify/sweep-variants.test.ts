@@ -14,6 +14,8 @@ import { type Shape, shapes, simple } from './sweep-shapes.ts';
 const PATHS = ['fast', 'client', 'portable'] as const;
 const ROWS = 600;
 const CHUNK_ROWS = 50;
+const PARTED_ROWS = 2_400;
+const PARTED_CHUNK_ROWS = 1_200;
 const LARGE_ROWS = 120_000;
 
 /** Two databases that sort text otherwise: by bytes, and as a language does. */
@@ -28,23 +30,33 @@ interface Variant {
   readonly changed?: string;
 }
 
-const EDGES = `n IN (1, ${ROWS}) OR n % ${CHUNK_ROWS} IN (0, 1)`;
+/** Chunks that are read row by row where they differ, and such as are parted first. */
+const SIZES = [
+  { rows: ROWS, chunkRows: CHUNK_ROWS },
+  { rows: PARTED_ROWS, chunkRows: PARTED_CHUNK_ROWS },
+] as const;
 
-const VARIANTS: readonly Variant[] = [
-  { name: 'no difference' },
-  { name: 'ten scattered', missing: 'n IN (17, 230, 555)', extra: 'n IN (44, 311, 480)', changed: 'n IN (90, 205, 402, 591)' },
-  { name: 'rows missing at both ends and at chunk edges', missing: EDGES },
-  { name: 'rows extra at both ends and at chunk edges', extra: EDGES },
-  { name: 'rows changed at both ends and at chunk edges', changed: EDGES },
-  { name: 'a block missing', missing: 'n BETWEEN 120 AND 410' },
-  { name: 'a block extra', extra: 'n BETWEEN 120 AND 410' },
-  { name: 'every row different', changed: 'true' },
-  { name: 'new empty', missing: 'true' },
-  { name: 'old empty', extra: 'true' },
-  { name: 'both empty', missing: 'true', extra: 'true' },
-];
+/** Changes to a table of so many rows in chunks of so many. */
+const variants = ({ rows, chunkRows }: (typeof SIZES)[number]): readonly Variant[] => {
+  const edges = `n IN (1, ${rows}) OR n % ${chunkRows} IN (0, 1)`;
+  const block = `n BETWEEN ${rows / 5} AND ${(rows * 7) / 10}`;
+  return [
+    { name: 'no difference' },
+    { name: 'ten scattered', missing: 'n IN (17, 230, 555)', extra: 'n IN (44, 311, 480)', changed: 'n IN (90, 205, 402, 591)' },
+    { name: 'rows missing at both ends and at chunk edges', missing: edges },
+    { name: 'rows extra at both ends and at chunk edges', extra: edges },
+    { name: 'rows changed at both ends and at chunk edges', changed: edges },
+    { name: 'a block missing', missing: block },
+    { name: 'a block extra', extra: block },
+    { name: 'every row different', changed: 'true' },
+    { name: 'new empty', missing: 'true' },
+    { name: 'old empty', extra: 'true' },
+    { name: 'both empty', missing: 'true', extra: 'true' },
+  ];
+};
 
-const SMALL = shapes(ROWS);
+/** Of each size; tables of the same names. */
+const TABLES = SIZES.map(({ rows }) => shapes(rows));
 const LARGE = [simple('large', { type: 'bigint', keyOf: 'i', rows: LARGE_ROWS })];
 
 let servers: PostgresPair;
@@ -55,7 +67,7 @@ beforeAll(async () => {
   servers = await startPostgresPair({ settings: { autovacuum: 'off' } });
   await servers.old.query(`CREATE DATABASE ${DATABASES.old} TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'`);
   await servers.new.query(`CREATE DATABASE ${DATABASES.new} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LC_COLLATE 'C' LC_CTYPE 'C'`);
-  for (const side of SIDES) await run(side, [...SMALL, ...LARGE].map(({ create }) => create[side]).join(' '));
+  for (const side of SIDES) await run(side, [...(TABLES[0] ?? []), ...LARGE].map(({ create }) => create[side]).join(' '));
 });
 afterAll(async () => {
   await servers?.stop();
@@ -133,16 +145,16 @@ async function expectExact(shapesChecked: readonly Shape[], path: (typeof PATHS)
   expect(outcome.verdict).toBe(planted.some((differing) => differing.length > 0) ? 'drift' : 'match');
 }
 
-describe('all planted differences, and no others, are found with kind, key and columns', () => {
-  for (const [turn, variant] of VARIANTS.entries()) {
+describe.each(SIZES.map((size, index) => ({ ...size, size, tables: TABLES[index] ?? [] })))('all planted differences, and no others, are found with kind, key and columns, in chunks of $chunkRows rows', ({ size, tables, chunkRows }) => {
+  for (const [turn, variant] of variants(size).entries()) {
     // Each variant meets each path with a third of the tables, and each table each path in a third of the variants.
     it.each(PATHS.map((path, index) => ({ path, index })))(`${variant.name}, $path path`, async ({ path, index }) => {
-      const tables = SMALL.filter((_, place) => (place + turn) % PATHS.length === index);
-      await plant(tables, variant);
-      const planted = await expected(tables);
+      const third = tables.filter((_, place) => (place + turn) % PATHS.length === index);
+      await plant(third, variant);
+      const planted = await expected(third);
       const differs = variant.name !== 'no difference' && variant.name !== 'both empty';
       for (const differing of planted) expect(differing.length > 0).toBe(differs);
-      await expectExact(tables, path, CHUNK_ROWS, planted);
+      await expectExact(third, path, chunkRows, planted);
     });
   }
 });

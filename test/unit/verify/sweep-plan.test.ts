@@ -21,7 +21,11 @@ function sideOf(keys: readonly string[], splits: readonly string[]): Digester {
     },
     digest: none,
     bucketDigests: none,
+    findsRanges: none,
     keyDigests: none,
+    keysEvery: none,
+    rangeDigests: none,
+    rangeRowDigests: none,
     rowDigests: none,
   };
 }

@@ -2,7 +2,7 @@ import type { Pair, Side } from '../../../../src/domain/pair.ts';
 import { encodeValues, keyId, keyOf, type KeyId, type Row, type RowKey } from '../../../../src/domain/row.ts';
 import type { DigestPath } from '../../../../src/domain/status.ts';
 import type { Pressure } from '../../../../src/domain/sweep-pause.ts';
-import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, RowDigest, RowRead, RowsRead } from '../../../../src/verify/ports.ts';
+import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, PartDigest, RowDigest, RowRead, RowsRead } from '../../../../src/verify/ports.ts';
 import { hasher } from './samples.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
@@ -137,6 +137,27 @@ export class MemoryDatabase implements Database {
     await this.#work('keyAfter', signal);
     const row = this.#within(pair, range)[rows];
     return row === undefined ? null : keyOf(pair, row);
+  }
+
+  /** Whether ranges are told at once, as where an index finds them; else buckets are. */
+  hasIndex = false;
+
+  findsRanges(): Promise<boolean> {
+    return Promise.resolve(this.hasIndex);
+  }
+
+  async keysEvery(pair: Pair, range: KeyRange, rows: number, signal: AbortSignal): Promise<readonly RowKey[]> {
+    await this.#work('keysEvery', signal);
+    return this.#within(pair, range).flatMap((row, place) => (place > 0 && place % rows === 0 ? [keyOf(pair, row) as RowKey] : []));
+  }
+
+  async rangeDigests(pair: Pair, ranges: readonly KeyRange[], path: DigestPath, signal: AbortSignal): Promise<readonly PartDigest[]> {
+    const digests = await Promise.all(ranges.map((range) => this.digest(pair, range, path, signal)));
+    return digests.map(({ rows, sum }) => ({ rows: Number(rows), sum }));
+  }
+
+  async rangeRowDigests(pair: Pair, ranges: readonly KeyRange[], limit: number, path: DigestPath, signal: AbortSignal): Promise<readonly RowDigest[]> {
+    return (await Promise.all(ranges.map((range) => this.rowDigests(pair, range, limit, path, signal)))).flat().slice(0, limit);
   }
 
   async rowDigests(pair: Pair, range: KeyRange, limit: number, _path: DigestPath, signal: AbortSignal, only?: BucketChoice): Promise<readonly RowDigest[]> {
