@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
 import type { Config, DigestStrategy } from '../config/config.ts';
+import { BAG_ROWS_PER_READ, copiesOf, isBag } from '../domain/bag.ts';
 import { LockstepError } from '../domain/errors.ts';
 import type { Drift } from '../domain/drift.ts';
 import type { CheckOutcome, CheckProgress } from '../domain/outcome.ts';
@@ -74,7 +75,7 @@ export async function runCheck(config: Config, options: CheckOptions): Promise<C
     const sweep = await started.done;
     if (stopping.signal.aborted) throw stopping.signal.reason;
     if (options.signal.aborted) throw new LockstepError('interrupted', 'the check was interrupted');
-    const outcome = outcomeOf(sweep, core, unsettled, paired.findings);
+    const outcome = outcomeOf(sweep, core, unsettled, paired);
     stopping.abort();
     await Promise.all(running);
     return outcome;
@@ -100,7 +101,8 @@ async function giveUpUnsettled(core: Core, limitMs: number, unsettled: Map<strin
     if (settling === null || clock.nowMs() - sinceMs < limitMs) continue;
     const left = [...core.pending.checksOf(settling)];
     if (left.length > 0) unsettled.set(settling, left.length);
-    for (let first = 0; first < left.length; first += LOOK_KEYS) await giveUp(core, left.slice(first, first + LOOK_KEYS), signal);
+    const step = left.some(({ pair }) => isBag(pair)) ? BAG_ROWS_PER_READ : LOOK_KEYS;
+    for (let first = 0; first < left.length; first += step) await giveUp(core, left.slice(first, first + step), signal);
   }
 }
 
@@ -112,13 +114,16 @@ async function giveUp(core: Core, checks: readonly Check[], signal: AbortSignal)
   const reads = await core.rechecker.look(pair, keys, signal).catch(() => null);
   for (const check of checks) {
     const read = reads?.(check.id);
-    core.pending.settle(check, { kind: 'unsettled', onPrimary: (read?.primaryRow ?? null) !== null, onReplica: (read?.replicaRow ?? null) !== null });
+    const [primaryRow, replicaRow] = [read?.primaryRow ?? null, read?.replicaRow ?? null];
+    const copies = isBag(pair) ? { copies: [copiesOf(primaryRow), copiesOf(replicaRow)] as const } : {};
+    core.pending.settle(check, { kind: 'unsettled', onPrimary: primaryRow !== null, onReplica: replicaRow !== null, ...copies });
   }
 }
 
-function outcomeOf(sweep: Sweep, core: Core, unsettled: ReadonlyMap<string, number>, findings: PairedDatabases['findings']): CheckOutcome {
+function outcomeOf(sweep: Sweep, core: Core, unsettled: ReadonlyMap<string, number>, { pairs, findings }: PairedDatabases): CheckOutcome {
   const drift = sweep.tables.reduce((sum, { table }) => sum + core.book.openCount(table), 0);
   const why = core.health.all().map(({ finding, message }) => `${finding}: ${message}`);
+  const bags = new Set(pairs.filter(isBag).map(({ id }) => id));
   const reasons = sweep.tables.flatMap((table) => {
     if (table.status !== 'done') return [`${table.table}: ${table.error ?? table.status}`];
     const left = unsettled.get(table.table);
@@ -129,6 +134,7 @@ function outcomeOf(sweep: Sweep, core: Core, unsettled: ReadonlyMap<string, numb
     reason: reasons.length === 0 ? null : reasons.join('; '),
     tables: sweep.tables.map((table) => ({
       table: table.table,
+      comparedAs: bags.has(table.table) ? 'bag' : 'rows',
       rows: table.rows,
       suspects: table.suspects,
       inFlight: table.inFlight,

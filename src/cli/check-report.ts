@@ -1,5 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import { DriftGroups, groupSentence } from '../domain/causes/groups.ts';
+import { ROW_COPIES, ROW_HASH } from '../domain/bag.ts';
 import { driftGroupJson, driftJson } from '../domain/drift-json.ts';
 import type { Drift, RowSample } from '../domain/drift.ts';
 import type { CheckOutcome, TableOutcome } from '../domain/outcome.ts';
@@ -99,6 +100,7 @@ function asJson(outcome: CheckOutcome): object {
     reason: outcome.reason,
     tables: outcome.tables.map((table) => ({
       table: table.table,
+      compared_as: table.comparedAs,
       rows: { old: exactNumber(table.rows.old), new: exactNumber(table.rows.new) },
       suspects: table.suspects,
       in_flight: table.inFlight,
@@ -146,9 +148,18 @@ function recheckedLine({ table, suspects, inFlight, equivalent, unverifiable }: 
 }
 
 function driftLine(drift: Drift): string {
-  const columns = drift.kind === 'missing' || drift.kind === 'extra' ? '' : `  ${drift.columns.join(', ')}`;
+  const columns = isBagDrift(drift) ? `  ${copiesText(drift)}` : drift.kind === 'missing' || drift.kind === 'extra' ? '' : `  ${drift.columns.join(', ')}`;
   const cause = drift.cause === null ? '' : `  (${drift.cause.message})`;
   return `${drift.kind.padEnd(10)}  ${drift.table}  ${sampleText(drift.key)}${columns}${cause}`;
+}
+
+/** Whether it is of a table without a key, and its row known by the hash. */
+function isBagDrift({ key, old, new: neu }: Drift): boolean {
+  return key[ROW_HASH] !== undefined && (old ?? neu)?.[ROW_COPIES] !== undefined;
+}
+
+function copiesText({ old, new: neu }: Drift): string {
+  return `copies: old ${String(old?.[ROW_COPIES] ?? 0)}, new ${String(neu?.[ROW_COPIES] ?? 0)}`;
 }
 
 function sampleText(sample: RowSample): string {

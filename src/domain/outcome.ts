@@ -6,6 +6,8 @@ import type { SchemaFinding } from './status.ts';
 export interface TableOutcome {
   /** Old's qualified table name. */
   readonly table: string;
+  /** By key, or for want of one as a bag, whose drift is known by the rows' hashes. */
+  readonly comparedAs: 'rows' | 'bag';
   /** Exact row counts as decimal text. */
   readonly rows: Readonly<Record<Side, string>>;
   /** Rows whose digests differed and that were rechecked, and what they came to beside drift. */

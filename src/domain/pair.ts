@@ -94,7 +94,7 @@ export interface Pair {
   readonly new: TableName;
   /** Compared columns in old's order; key columns are among them. */
   readonly columns: readonly PairColumn[];
-  /** Positions in `columns` of the key's columns, in key order; never empty. */
+  /** Positions in `columns` of the key's columns, in key order; empty: the pair is compared as a bag of rows. */
   readonly key: readonly number[];
   /** Row filters as SQL, by side. */
   readonly where: { readonly [side in Side]?: string };

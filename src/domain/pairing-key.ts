@@ -3,7 +3,9 @@ import { qualifiedName } from './pair.ts';
 import type { ColumnPairRules } from './pairing-rules.ts';
 import { changesEquality } from './pairing-rules.ts';
 import type { SchemaFinding } from './status.ts';
+import { isApproximate } from './values/approximate.ts';
 import { isPlainText } from './values/choose.ts';
+import { isReadAgain } from './values/classes.ts';
 
 /**
  * Types whose equality is not the equality of their canonical forms, or that have none at all:
@@ -29,10 +31,13 @@ export interface KeyContext {
   readonly findings: SchemaFinding[];
 }
 
-/** Positions of the key's columns: those asked for, the primary key's, or else a unique index's whose columns are NOT NULL. */
+/**
+ * Positions of the key's columns: those asked for, the primary key's, or else a unique index's whose columns are NOT NULL.
+ * None: the table is compared as a bag of rows.
+ */
 export function keyPositions(context: KeyContext): number[] {
   const { table, asked, rules, old, columns, problems, findings } = context;
-  const named = asked !== undefined && asked.length > 0 ? asked : old.primaryKey;
+  const named = asked !== undefined && asked.length > 0 ? asked : usablePrimaryKey(context);
   const names = named.length > 0 ? named : uniqueColumns(context);
   const positions: number[] = [];
   for (const name of names) {
@@ -64,28 +69,62 @@ export function keyPositions(context: KeyContext): number[] {
   return positions;
 }
 
-/** Columns of the unique index that stands in for a primary key; none, and a problem, where no index can. */
-function uniqueColumns({ table, rules, old, columns, problems, findings }: KeyContext): readonly string[] {
-  const name = qualifiedName(old.table);
+/** The primary key's columns; none where rows cannot be looked up by one of them. */
+function usablePrimaryKey({ old, columns }: KeyContext): readonly string[] {
+  return unusable(old, columns).length === 0 ? old.primaryKey : [];
+}
+
+/** Columns of the primary key by which rows cannot be looked up. */
+function unusable({ primaryKey }: TableDescription, columns: readonly PairColumn[]): readonly PairColumn[] {
+  return columns.filter((column) => primaryKey.includes(column.name) && !canBeKey(column));
+}
+
+/** Columns of the unique index that stands in for a primary key; none where no index can. */
+function uniqueColumns(context: KeyContext): readonly string[] {
+  const { table, rules, old, columns, findings } = context;
   const unfit: string[] = [];
   const fit = old.uniqueIndexes.filter((index) => {
     const why = index.columns.flatMap((column) => unfitness(column, old, columns, rules)).join(', ');
     if (why !== '') unfit.push(`its unique index "${index.name}" (${index.columns.join(', ')}) is none: ${why}`);
     return why === '';
   });
+  const unusableNames = unusable(old, columns).map(({ name }) => `"${name}"`);
+  const lacks = `${table}: ${qualifiedName(old.table)} on old has no primary key${unusableNames.length === 0 ? '' : ` by which rows can be looked up (${unusableNames.join(', ')})`}`;
   const [index] = fit.toSorted((left, right) => Number(right.isReplicaIdentity) - Number(left.isReplicaIdentity) || left.columns.length - right.columns.length);
   if (index === undefined) {
-    const indexes = unfit.length === 0 ? '' : `; ${unfit.join('; ')}`;
-    problems.push(`${table}: ${name} on old has no primary key${indexes}; name unique columns with key: [...]`);
+    compareAsBag(context, [lacks, ...unfit].join('; '));
     return [];
   }
   const identifies = index.isReplicaIdentity || old.replicaIdentity === 'full';
   const missing = `; its updates and deletes reach the stream only with REPLICA IDENTITY USING INDEX "${index.name}", or FULL`;
   findings.push({
     severity: identifies ? 'info' : 'warning',
-    message: `${table}: ${name} on old has no primary key; its unique index "${index.name}" (${index.columns.join(', ')}) is taken as the key${identifies ? '' : missing}`,
+    message: `${lacks}; its unique index "${index.name}" (${index.columns.join(', ')}) is taken as the key${identifies ? '' : missing}`,
   });
   return index.columns;
+}
+
+/** What a bag of rows cannot tell. */
+const BAG_LIMITS =
+  'a bag comparison counts the copies of each distinct row: it cannot tell which columns of a changed row differ (one row is missing and another extra) nor which of several equal rows, ' +
+  'and only full sweeps look at it: changes since the last one began are not verified';
+
+/** Without a key rows are known by their hashes, which must be equal for all equal rows. */
+function compareAsBag({ columns, problems, findings }: KeyContext, lacks: string): void {
+  const varying = columns.filter((column) => isApproximate(column.rules) || (isReadAgain(column) && !isPrintedAlike(column)));
+  if (varying.length > 0) {
+    const names = varying.map(({ name }) => `"${name}"`).join(', ');
+    problems.push(`${lacks}; nor can it be compared as a bag of rows, as equal values of ${names} may have different hashes; name unique columns with key: [...], or set columns.NAME.ignore: true`);
+    return;
+  }
+  const spelt = columns.filter(isReadAgain).map(({ name }) => `"${name}"`);
+  const strict = spelt.length === 0 ? '' : `; values of ${spelt.join(', ')} that are equal but written differently (1.50 and 1.5) count as different`;
+  findings.push({ severity: 'warning', message: `${lacks}; it is compared as a bag of rows: ${BAG_LIMITS}${strict}; name unique columns with key: [...] where there are any` });
+}
+
+/** Whether both sides print a value in the same way, so that only what was written differently has different hashes. */
+function isPrintedAlike({ old, new: neu, rules }: PairColumn): boolean {
+  return old.type.formatted === neu.type.formatted && rules?.foldCase !== true;
 }
 
 /** What keeps a column of a unique index from being part of a key; empty: nothing. */

@@ -1,3 +1,4 @@
+import { ROW_HASH, isBag } from './bag.ts';
 import type { SampleValue, RowSample } from './drift.ts';
 import type { Pair } from './pair.ts';
 import type { Hasher } from './recheck.ts';
@@ -27,6 +28,7 @@ export class Sampler {
 
   /** The key as JSON shows it; keys are never masked, they are what one looks rows up by. */
   key(pair: Pair, key: RowKey): RowSample {
+    if (isBag(pair)) return { [ROW_HASH]: key[0] ?? '' };
     const shown: Record<string, SampleValue> = {};
     pair.key.forEach((index, part) => {
       const column = pair.columns[index];

@@ -1,6 +1,7 @@
+import { bagSample, isBag } from '../domain/bag.ts';
 import { explainDifference, type RowEvidence } from '../domain/causes/explain.ts';
 import { PlaceholderForms } from '../domain/causes/placeholder.ts';
-import { DRIFT_KINDS, type Drift, type DriftEvent, type DriftKind, type FoundBy } from '../domain/drift.ts';
+import { DRIFT_KINDS, type Drift, type DriftEvent, type DriftKind, type FoundBy, type RowSample } from '../domain/drift.ts';
 import type { Pair } from '../domain/pair.ts';
 import { hashText, type RowHash } from '../domain/recheck.ts';
 import { differingColumns, keyId, type KeyId, type Row, type RowKey } from '../domain/row.ts';
@@ -248,9 +249,10 @@ export class DriftBook {
   > {
     const { pair, primaryRow, replicaRow, primaryIsOld } = proven;
     const columns =
-      primaryRow !== null && replicaRow !== null ? differingColumns(primaryRow, replicaRow) : pair.columns.map((_, index) => index);
-    const primary = this.sampler.row(pair, primaryRow, columns);
-    const replica = this.sampler.row(pair, replicaRow, columns);
+      primaryRow !== null && replicaRow !== null && !isBag(pair) ? differingColumns(primaryRow, replicaRow) : pair.columns.map((_, index) => index);
+    const shown = (row: Row | null): RowSample | null => (isBag(pair) ? bagSample(row, this.sampler.row(pair, row, columns)) : this.sampler.row(pair, row, columns));
+    const primary = shown(primaryRow);
+    const replica = shown(replicaRow);
     const primaryHash = hashText(proven.primaryHash);
     const replicaHash = hashText(proven.replicaHash);
     return {
@@ -264,6 +266,7 @@ export class DriftBook {
 
   private explain(proven: Omit<ProvenDrift, 'foundBy' | 'firstSeenMs' | 'position' | 'committedAtMs'>): Pick<Drift, 'cause' | 'columnCauses'> {
     const { pair, kind, primaryRow, replicaRow, primaryIsOld, evidence } = proven;
+    if (isBag(pair)) return { cause: null, columnCauses: {} };
     const { cause, columns } = explainDifference(
       {
         pair,

@@ -1,3 +1,4 @@
+import { isBag } from '../domain/bag.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import { comparesByNearness, keyId, type KeyId, type Row, type RowKey } from '../domain/row.ts';
 import type { DigestPath, SchemaFinding, SweepTableProgress } from '../domain/status.ts';
@@ -24,7 +25,7 @@ export interface EquivalentLook {
  */
 export async function countEquivalent(look: EquivalentLook, keys: readonly RowKey[]): Promise<number> {
   const { sides, pair, signal } = look;
-  if (comparesByNearness(pair) || pair.key.length === 0) return 0;
+  if (comparesByNearness(pair) || isBag(pair)) return 0;
   const step = Math.min(ROWS_PER_LOOK, sides.old.maxKeysPerRead, sides.new.maxKeysPerRead);
   let count = 0;
   for (let first = 0; first < keys.length; first += step) {

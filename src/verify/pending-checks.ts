@@ -20,6 +20,13 @@ export interface SeenDrift {
   readonly seenAtUs: bigint;
 }
 
+/** Numbers of copies that some looks in a row have found. */
+export interface Standing {
+  readonly primaryHash: RowHash;
+  readonly replicaHash: RowHash;
+  readonly looks: number;
+}
+
 /** The work of proving one key equal on both sides. */
 export interface Check {
   readonly pair: Pair;
@@ -41,6 +48,8 @@ export interface Check {
   seenDrift: SeenDrift | null;
   attempts: number;
   hotRounds: number;
+  /** Of a bag's row: what its last looks found alike. */
+  standing: Standing | null;
   dueMs: number;
   /** A read for it is under way. */
   busy: boolean;
@@ -69,12 +78,13 @@ export interface HeldChange extends GapEnd {
 /** Held changes of one key that are kept apart; past that the newest stands for those before it. */
 const HELD_MAX = 64;
 
-/** How a check ended. */
-export type CheckEnd =
+/** How a check ended; `copies` are those of a bag's row, on the primary and on the replica. */
+export type CheckEnd = { readonly copies?: readonly [bigint, bigint] } & (
   | { readonly kind: 'match'; readonly present: boolean }
   | { readonly kind: 'drift'; readonly onPrimary: boolean; readonly onReplica: boolean }
   /** Given up without an answer; which side had the row when that was decided. */
-  | { readonly kind: 'unsettled'; readonly onPrimary: boolean; readonly onReplica: boolean };
+  | { readonly kind: 'unsettled'; readonly onPrimary: boolean; readonly onReplica: boolean }
+);
 
 interface TableChecks {
   readonly pair: Pair;
@@ -278,11 +288,12 @@ export class PendingChecks {
     for (const waiter of check.waiters) waiter(end);
   }
 
-  /** The table whose earliest check is due first, at most `nowMs`; null when none is due. */
-  dueTable(nowMs: number): Pair | null {
+  /** Of the tables that are wanted, the one whose earliest check is due first, at most `nowMs`; null when none is due. */
+  dueTable(nowMs: number, isWanted: (pair: Pair) => boolean = () => true): Pair | null {
     let due: TableChecks | null = null;
     let earliest = nowMs;
     for (const table of this.tables.values()) {
+      if (!isWanted(table.pair)) continue;
       const next = table.queue.nextDueMs();
       if (next !== null && next <= earliest) {
         due = table;
@@ -308,9 +319,10 @@ export class PendingChecks {
     return taken;
   }
 
-  nextDueMs(): number | null {
+  nextDueMs(isWanted: (pair: Pair) => boolean = () => true): number | null {
     let next: number | null = null;
     for (const table of this.tables.values()) {
+      if (!isWanted(table.pair)) continue;
       const due = table.queue.nextDueMs();
       if (due !== null && (next === null || due < next)) next = due;
     }
@@ -363,6 +375,7 @@ export class PendingChecks {
       seenDrift: null,
       attempts: 0,
       hotRounds: 0,
+      standing: null,
       dueMs: 0,
       busy: false,
       isLikelyApplied: false,

@@ -44,6 +44,9 @@ export interface BucketChoice {
   readonly chosen: readonly number[];
 }
 
+/** Row hash, as 16 hexadecimal digits → how many rows of a bag have it; a hash that is absent has none. */
+export type RowHashCounts = ReadonlyMap<string, bigint>;
+
 export interface RowDigest {
   readonly key: RowKey;
   readonly digest: string;
@@ -88,7 +91,7 @@ export interface LogProgress {
 export interface Database {
   readonly side: Side;
   /**
-   * Reads rows by key, at most `maxKeysPerRead` at a time.
+   * Reads rows by key, at most `maxKeysPerRead` at a time; those of a bag by their hashes, at most `BAG_ROWS_PER_READ`.
    * @param earlier an earlier read here: rows that have not changed since are the same objects in both
    */
   readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal, earlier?: RowsRead): Promise<RowsRead>;
@@ -113,6 +116,10 @@ export interface Database {
   keyAfter(pair: Pair, range: KeyRange, rows: number, signal: AbortSignal): Promise<RowKey | null>;
   /** Row digests of these keys' rows by `keyId`, some thousands at most; a key that is absent has no row. */
   keyDigests(pair: Pair, keys: readonly RowKey[], path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<KeyId, string>>;
+  /** Digests of a bag by a hash of the rows, the same on both sides: one for each of `buckets`, the empty ones absent. @param buckets a power of 2 */
+  bagDigests(pair: Pair, buckets: number, signal: AbortSignal): Promise<ReadonlyMap<number, Digest>>;
+  /** Distinct rows of some of a bag's buckets, at most `limit` of them. */
+  bagHashes(pair: Pair, choice: BucketChoice, limit: number, signal: AbortSignal): Promise<RowHashCounts>;
   /** What changes when the table is altered, truncated or rewritten. */
   shape(pair: Pair, signal: AbortSignal): Promise<string>;
   /** Whether an index finds the rows of many small ranges, so that reading them costs little more than their rows do. */

@@ -1,4 +1,6 @@
+import { BAG_ROWS_PER_READ, bagDifferenceKind, copiesOf, hashRow, isBag } from '../domain/bag.ts';
 import type { RowEvidence } from '../domain/causes/explain.ts';
+import type { DriftKind } from '../domain/drift.ts';
 import { LockstepError } from '../domain/errors.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
@@ -18,7 +20,7 @@ import {
 import { alignedTo, comparesByNearness, type Row, type RowKey } from '../domain/row.ts';
 import type { PipelineEvidence, Watermarks } from '../domain/watermarks.ts';
 import type { BookedDrift, DriftBook } from './drift-book.ts';
-import { stillHeld, UNVERIFIABLE_ROUNDS, type Check, type GapEnd, type PendingChecks } from './pending-checks.ts';
+import { stillHeld, UNVERIFIABLE_ROUNDS, type Check, type CheckEnd, type GapEnd, type PendingChecks } from './pending-checks.ts';
 import type { Clock, Database, PartitionsOf, RowRead, RowsRead, VerifyMetrics } from './ports.ts';
 import type { FirstLook } from './first-look.ts';
 import type { Health } from './health.ts';
@@ -31,6 +33,16 @@ const RETRY_FIRST_MS = 25;
 const RETRY_MAX_MS = 1_000;
 /** A read by key that takes longer is given up: some hundred rows by index take milliseconds. */
 const READ_LIMIT_MS = 15_000;
+/** A bag is read as a whole. */
+const BAG_READ_LIMIT_MS = 1_800_000;
+/** Between two looks at rows of a bag the databases rest for so many times as long as the last one took; where its drift is open for good, longer. */
+const BAG_REST = 2;
+const BAG_DRIFT_REST = 20;
+/**
+ * Numbers of copies must stand still for so many looks: one row may come as an equal one goes, which a number does not
+ * show. All looks within `settle` must find them alike, and these are the fewest.
+ */
+const BAG_STANDING_LOOKS = 3;
 /** Wait after a database could not be read. */
 const UNREADABLE_WAIT_MS = 1_000;
 /** The loop looks at its queue at least this often. */
@@ -112,32 +124,36 @@ export class Rechecker {
 
   /** Works off the queue until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.runChecks(signal), this.runDriftRechecks(signal)]);
+    await Promise.all([this.runChecks(signal), this.runDriftRechecks(signal, false), this.runDriftRechecks(signal, true)]);
   }
 
   private async runChecks(signal: AbortSignal): Promise<void> {
     const { pending, clock, concurrency, batchKeys, replica } = this.parts;
     const running = new Set<Promise<void>>();
+    // A bag is read as a whole, which may take long: one at a time, beside the others.
+    const bags = new Set<Promise<void>>();
+    const isWanted = (pair: Pair): boolean => (isBag(pair) ? bags.size === 0 : running.size < concurrency);
     while (!signal.aborted) {
       const nowMs = clock.nowMs();
-      const pair = running.size < concurrency ? pending.dueTable(nowMs) : null;
+      const pair = pending.dueTable(nowMs, isWanted);
       if (pair !== null) {
-        const checks = pending.take(pair.id, nowMs, Math.min(batchKeys, replica.maxKeysPerRead));
+        const within = isBag(pair) ? bags : running;
+        const checks = pending.take(pair.id, nowMs, isBag(pair) ? BAG_ROWS_PER_READ : Math.min(batchKeys, replica.maxKeysPerRead));
         if (checks.length > 0) {
           const round = this.round(pair, checks, signal).finally(() => {
-            running.delete(round);
+            within.delete(round);
             this.wakeUp?.();
           });
-          running.add(round);
+          within.add(round);
         }
         continue;
       }
-      const next = pending.nextDueMs();
-      const wait = running.size >= concurrency || next === null ? IDLE_WAIT_MS : Math.min(IDLE_WAIT_MS, Math.max(1, next - nowMs));
+      const next = pending.nextDueMs(isWanted);
+      const wait = next === null ? IDLE_WAIT_MS : Math.min(IDLE_WAIT_MS, Math.max(1, next - nowMs));
       this.sleepsUntilMs = running.size >= concurrency ? null : nowMs + wait;
       await this.waitFor(wait, signal);
     }
-    await Promise.all(running);
+    await Promise.all([...running, ...bags]);
   }
 
   private async waitFor(waitMs: number, signal: AbortSignal): Promise<void> {
@@ -150,6 +166,7 @@ export class Rechecker {
   /** One look at a batch of keys of one table. */
   private async round(pair: Pair, checks: readonly Check[], signal: AbortSignal): Promise<void> {
     const { pending, clock, health } = this.parts;
+    const startedAtMs = clock.nowMs();
     try {
       await this.judge(pair, checks, signal);
       await this.parts.drained?.();
@@ -159,9 +176,10 @@ export class Rechecker {
       await clock.sleep(UNREADABLE_WAIT_MS, signal);
     } finally {
       const nowMs = clock.nowMs();
+      const restMs = isBag(pair) ? BAG_REST * (nowMs - startedAtMs) : 0;
       for (const check of checks) {
         check.busy = false;
-        if (pending.get(pair.id, check.id) === check) pending.schedule(check, nowMs + this.retryMs(check));
+        if (pending.get(pair.id, check.id) === check) pending.schedule(check, nowMs + Math.max(restMs, this.retryMs(check)));
       }
     }
   }
@@ -221,7 +239,7 @@ export class Rechecker {
           check.base = verdict.version.hash;
           return true;
         }
-        this.settleMatch(check, row !== null);
+        this.settleMatch(check, { primaryRow: row, replicaRow: row });
         return false;
       case 'match_partly':
         this.sawApplied(check, verdict.version, found);
@@ -283,6 +301,7 @@ export class Rechecker {
       const read = reads.of(check.id);
       const newest = versions.at(-1);
       const facts = this.facts(check, versions, evidence, replicaAskedAtUs);
+      if (isBag(pair)) stand(check, read);
       const verdict = judgeConfirm(hasher, versions, check.suspicion, read, facts);
       switch (verdict.kind) {
         case 'match': {
@@ -310,22 +329,21 @@ export class Rechecker {
             );
             if (check.versions.length > 0) break;
           }
-          this.settleMatch(check, read.primaryRow !== null);
+          this.settleMatch(check, read);
           break;
         }
         case 'hot':
-          check.hotRounds++;
-          check.attempts++;
-          metrics.check(pair.id, check.hotRounds === UNVERIFIABLE_ROUNDS ? 'unverifiable' : 'hot');
+          this.isHot(check, read);
           break;
         case 'inconclusive':
           check.suspicion = changed ? null : verdict.suspicion;
           check.attempts++;
           metrics.check(pair.id, 'inconclusive');
+          if (isBag(pair)) this.endRestless(check, read);
           break;
         case 'drift': {
           if (changed) break;
-          if (!this.isProven(check, versions, read, evidence)) {
+          if (!this.isProven(check, versions, read, evidence) || !this.hasStood(check)) {
             check.attempts++;
             metrics.check(pair.id, 'inconclusive');
             break;
@@ -341,7 +359,7 @@ export class Rechecker {
               replicaHash: read.replica,
               pair,
               key: check.key,
-              kind: verdict.driftKind,
+              kind: this.kindOf(pair, verdict.driftKind, read),
               evidence: this.rowEvidence(check, versions, read),
               foundBy: newest !== undefined || check.origin === 'stream' ? 'stream' : check.origin,
               firstSeenMs: check.firstSeenMs,
@@ -350,7 +368,7 @@ export class Rechecker {
             },
             nowMs,
           );
-          pending.settle(check, { kind: 'drift', onPrimary: read.primaryRow !== null, onReplica: read.replicaRow !== null });
+          pending.settle(check, { kind: 'drift', onPrimary: read.primaryRow !== null, onReplica: read.replicaRow !== null, ...copies(pair, read) });
           break;
         }
       }
@@ -390,11 +408,11 @@ export class Rechecker {
       const reread = rowOf(after, id);
       const read = rowOf(middle, id);
       const replicaRow = nearness && primaryRow !== null && read !== null ? alignedTo(pair, primaryRow, read) : read;
-      const primaryBefore = hashImage(hasher, primaryRow);
+      const primaryBefore = hashRow(hasher, pair, primaryRow);
       return {
         primaryBefore,
-        replica: hashImage(hasher, replicaRow),
-        primaryAfter: reread === primaryRow ? primaryBefore : hashImage(hasher, reread),
+        replica: hashRow(hasher, pair, replicaRow),
+        primaryAfter: reread === primaryRow ? primaryBefore : hashRow(hasher, pair, reread),
         primaryRow,
         replicaRow,
         replicaCommittedAtUs: middle.rows.get(id)?.committedAtUs ?? null,
@@ -405,7 +423,7 @@ export class Rechecker {
   }
 
   private async readRows(database: Database, pair: Pair, keys: readonly RowKey[], signal: AbortSignal, earlier?: RowsRead): Promise<RowsRead> {
-    const read = await within(database.side, READ_LIMIT_MS, signal, (limited) => database.readRows(pair, keys, limited, earlier));
+    const read = await within(database.side, isBag(pair) ? BAG_READ_LIMIT_MS : READ_LIMIT_MS, signal, (limited) => database.readRows(pair, keys, limited, earlier));
     this.parts.health.reachable(database.side);
     return read;
   }
@@ -415,8 +433,10 @@ export class Rechecker {
     return (await this.readThrice(pair, keys, signal)).of;
   }
 
-  private async runDriftRechecks(signal: AbortSignal): Promise<void> {
+  /** @param ofBags whether it is those of bags, which take longer, that are rechecked here */
+  private async runDriftRechecks(signal: AbortSignal, ofBags: boolean): Promise<void> {
     const { book, clock, health, pending, batchKeys, replica } = this.parts;
+    const most = ofBags ? BAG_ROWS_PER_READ : Math.min(batchKeys, replica.maxKeysPerRead);
     while (!signal.aborted) {
       await clock.sleep(DRIFT_LOOP_MS, signal);
       const intervalMs = Math.max(DRIFT_RECHECK_MS, book.size() * DRIFT_RECHECK_PER_ROW_MS);
@@ -424,9 +444,10 @@ export class Rechecker {
         const nowMs = clock.nowMs();
         const due: BookedDrift[] = [];
         for (const booked of book.all(table)) {
+          if (isBag(booked.pair) !== ofBags) break;
           if (booked.nextCheckMs > nowMs || pending.get(table, booked.id) !== undefined) continue;
           due.push(booked);
-          if (due.length >= Math.min(batchKeys, replica.maxKeysPerRead)) break;
+          if (due.length >= most) break;
         }
         if (due.length === 0 || signal.aborted) continue;
         for (const booked of due) booked.nextCheckMs = nowMs + intervalMs;
@@ -435,6 +456,9 @@ export class Rechecker {
         } catch (error) {
           if (!signal.aborted) health.failed(error);
         }
+        if (!ofBags) continue;
+        const tookMs = clock.nowMs() - nowMs;
+        for (const booked of due) booked.nextCheckMs = clock.nowMs() + Math.max(intervalMs, BAG_DRIFT_REST * tookMs);
       }
     }
   }
@@ -455,16 +479,39 @@ export class Rechecker {
       const primaryHash = this.parts.primary.side === 'old' ? booked.drift.oldHash : booked.drift.newHash;
       if (read.primaryBefore === read.replica) this.resolve(pair, booked.id, nowMs);
       else if (hashText(read.primaryBefore) === primaryHash) {
-        const kind = differenceKind(read, { isEarlierVersion: (hash) => this.parts.history.has(pair.id, booked.id, hash) });
+        const kind = this.kindOf(pair, differenceKind(read, { isEarlierVersion: (hash) => this.parts.history.has(pair.id, booked.id, hash) }), read);
         book.refresh(booked, { ...this.rows(read), pair, key: booked.key, kind, evidence: 'unknown' }, nowMs);
       }
     }
   }
 
-  private settleMatch(check: Check, present: boolean): void {
+  private settleMatch(check: Check, read: Pick<ConfirmReads, 'primaryRow' | 'replicaRow'>): void {
     this.parts.metrics.check(check.pair.id, 'match');
-    this.parts.pending.settle(check, { kind: 'match', present });
+    this.parts.pending.settle(check, { kind: 'match', present: read.primaryRow !== null, ...copies(check.pair, read) });
     this.resolve(check.pair, check.id, this.parts.clock.nowMs());
+  }
+
+  private isHot(check: Check, read: ConfirmReads): void {
+    check.hotRounds++;
+    check.attempts++;
+    this.parts.metrics.check(check.pair.id, check.hotRounds === UNVERIFIABLE_ROUNDS ? 'unverifiable' : 'hot');
+    if (isBag(check.pair)) this.endRestless(check, read);
+  }
+
+  /** No event tells of a bag's row, so its check ends only by itself: given up where the copies never rest. */
+  private endRestless(check: Check, read: ConfirmReads): void {
+    if (check.hotRounds < UNVERIFIABLE_ROUNDS) return;
+    this.parts.pending.settle(check, { kind: 'unsettled', onPrimary: read.primaryRow !== null, onReplica: read.replicaRow !== null, ...copies(check.pair, read) });
+  }
+
+  /** Whether a bag's row was found with the same numbers of copies often enough. */
+  private hasStood({ pair, standing }: Check): boolean {
+    const settlesAtOnce = this.parts.partitions === null && this.parts.settleMs === 0;
+    return !isBag(pair) || settlesAtOnce || (standing?.looks ?? 0) >= BAG_STANDING_LOOKS;
+  }
+
+  private kindOf(pair: Pair, kind: DriftKind, read: Pick<ConfirmReads, 'primaryRow' | 'replicaRow'>): DriftKind {
+    return isBag(pair) ? bagDifferenceKind(read.primaryRow, read.replicaRow) : kind;
   }
 
   private resolve(pair: Pair, id: string, nowMs: number): void {
@@ -510,6 +557,11 @@ export class Rechecker {
     };
   }
 
+  /** Whether no change of the pair can come by the stream: only time tells what is in flight. */
+  private isBesideStream(pair: Pair): boolean {
+    return isBag(pair) && (this.parts.partitions?.(pair, this.parts.primary.side) ?? []).length === 0;
+  }
+
   private evidence(pair: Pair): PipelineEvidence {
     const { partitions, watermarks, primary } = this.parts;
     return watermarks.evidence(partitions?.(pair, primary.side) ?? []);
@@ -526,7 +578,7 @@ export class Rechecker {
       isEarlierVersion: (hash) => versions.some((version) => version !== newest && version.hash === hash) || history.has(check.pair.id, check.id, hash),
       appliedThrough: (committedAtUs) => {
         if (evidence.appliedThroughUs !== undefined) return evidence.appliedThroughUs !== null && evidence.appliedThroughUs >= committedAtUs;
-        if (consumes && evidence.consumedThroughUs === null) return false;
+        if (consumes && evidence.consumedThroughUs === null && !this.isBesideStream(check.pair)) return false;
         return this.settled(committedAtUs, replicaAskedAtUs) && !this.stalled(check.pair, committedAtUs);
       },
     };
@@ -591,6 +643,22 @@ export class Rechecker {
     const { skew, primary } = this.parts;
     return primaryUs - (skew[primary.side].best()?.offsetUs ?? 0n);
   }
+}
+
+/** Notes what a look at a bag's row found; where it is not what the look before found, what is suspected begins anew. */
+function stand(check: Check, { primaryBefore, replica, primaryAfter }: ConfirmReads): void {
+  const { standing } = check;
+  const stood = standing !== null && primaryBefore === primaryAfter && standing.primaryHash === primaryBefore && standing.replicaHash === replica;
+  if (!stood && standing !== null) {
+    check.suspicion = null;
+    check.seenDrift = null;
+    if (primaryBefore === primaryAfter) check.hotRounds++;
+  }
+  check.standing = { primaryHash: primaryAfter, replicaHash: replica, looks: stood ? standing.looks + 1 : 1 };
+}
+
+function copies(pair: Pair, { primaryRow, replicaRow }: Pick<ConfirmReads, 'primaryRow' | 'replicaRow'>): Pick<CheckEnd, 'copies'> {
+  return isBag(pair) ? { copies: [copiesOf(primaryRow), copiesOf(replicaRow)] } : {};
 }
 
 /** Whether the only change of the key that is unsettled is seen: nothing else can have made what the replica shows. */

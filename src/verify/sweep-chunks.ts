@@ -1,8 +1,10 @@
 import pLimit from 'p-limit';
 import { ChunkSize } from '../domain/chunk-size.ts';
+import { isBag } from '../domain/bag.ts';
 import type { Side } from '../domain/pair.ts';
 import type { RowKey } from '../domain/row.ts';
 import { askingAgain, type Ask } from './asking.ts';
+import { compareBag } from './bag-compare.ts';
 import { compareChunk } from './chunk-findings.ts';
 import type { DriftBook } from './drift-book.ts';
 import type { CheckEnd, PendingChecks } from './pending-checks.ts';
@@ -19,6 +21,7 @@ import type { TouchedScope } from './touched-keys.ts';
 /** Suspects that may wait for their recheck before the sweep pauses. */
 const SUSPECTS_MAX = 4_000;
 const SUSPECTS_WAIT_MS = 50;
+const EVERYTHING: KeyRange = { from: null, to: null };
 
 export interface ChunkSweeperParts {
   readonly sides: Readonly<Record<Side, Database>>;
@@ -35,6 +38,13 @@ export interface ChunkSweeperParts {
   readonly maxRowsPerSecond: number;
   /** Where chunks are offered to other processes; null: there are none. */
   readonly board?: ChunkBoard | null;
+}
+
+/** Which sides have a row, and of a bag's row how many copies each. */
+interface CountedRows {
+  readonly onPrimary: boolean;
+  readonly onReplica: boolean;
+  readonly copies?: readonly [bigint, bigint] | undefined;
 }
 
 /** Walks a table chunk by chunk: digests on both sides, differing chunks down to rows, and those to the recheck. */
@@ -86,14 +96,15 @@ export class ChunkSweeper {
       comparing.catch((error: unknown) => failure.abort(error));
       running.add(comparing);
     };
-    // Touched keys are few: the writer compares them by itself.
-    const shared = touched === undefined ? this.share(table, chunkSignal, compared) : null;
+    // Touched keys are few, and a bag is one chunk: the writer compares them by itself.
+    const shared = touched === undefined && !isBag(pair) ? this.share(table, chunkSignal, compared) : null;
     const looked = shared?.run(AbortSignal.any([chunkSignal, looking.signal])).catch((error: unknown) => failure.abort(error));
     const stopped = aborted(chunkSignal);
     const next = (): Promise<unknown> => Promise.race([...running, ...(shared === null ? [] : [shared.changed(), stopped])]);
     try {
-      const parts =
-        touched === undefined
+      const parts = isBag(pair)
+        ? wholeTable([EVERYTHING])
+        : touched === undefined
           ? wholeTable(planChunks({ side: asked.old, pair, from: table.resumeFrom, chunkRows: () => size.rows, estimatedRows: table.estimatedRows, signal: chunkSignal }))
           : touchedParts(touched, asked.old, pair, () => size.rows, chunkSignal);
       for await (const part of parts) {
@@ -101,7 +112,7 @@ export class ChunkSweeper {
         // Helpers know of no pause: they get no more chunks while there is one.
         if (shared?.wants === true) await this.released(table, chunkSignal, compared);
         // A sweep of touched keys begins anew after a stop: nothing of it is kept chunk by chunk.
-        const chunk = table.begin(touched === undefined && part.kind === 'range' ? part.range : { from: null, to: null });
+        const chunk = table.begin(touched === undefined && part.kind === 'range' ? part.range : EVERYTHING);
         if (running.size < concurrency || shared?.wants !== true || !(await shared.offer(chunk, size.rows, this.likelyDiffers(table, size.rows)))) begin(chunk, part);
         while (running.size >= concurrency && shared?.wants !== true) {
           await next();
@@ -191,7 +202,8 @@ export class ChunkSweeper {
 
   private async compareChunk(table: TableSweep, chunk: Chunk, part: TouchedPart, comparison: Comparison, size: ChunkSize): Promise<void> {
     let suspects = 0;
-    for await (const found of findings(this.likelyDiffers(table, size.rows), part, comparison, size)) {
+    const compared = isBag(table.pair) ? compareBag(comparison, table.estimatedRows) : findings(this.likelyDiffers(table, size.rows), part, comparison, size);
+    for await (const found of compared) {
       this.countRows(table, chunk, found.equalRows, found.rows);
       suspects += found.suspects.length;
       for (const key of found.suspects) await this.suspect(table, chunk, key, comparison.signal);
@@ -247,7 +259,7 @@ export class ChunkSweeper {
     }
     switch (end.kind) {
       case 'match':
-        table.settled(suspect, end.present ? { oldRows: 1n, newRows: 1n } : {});
+        table.settled(suspect, this.rowsOf({ onPrimary: end.present, onReplica: end.present, copies: end.copies }));
         break;
       case 'drift':
         table.settled(suspect, { drift: 1, ...this.rowsOf(end) });
@@ -258,9 +270,9 @@ export class ChunkSweeper {
     }
   }
 
-  private rowsOf({ onPrimary, onReplica }: { readonly onPrimary: boolean; readonly onReplica: boolean }): Pick<Tally, 'oldRows' | 'newRows'> {
-    const [onOld, onNew] = this.parts.primarySide === 'old' ? [onPrimary, onReplica] : [onReplica, onPrimary];
-    return { oldRows: onOld ? 1n : 0n, newRows: onNew ? 1n : 0n };
+  private rowsOf({ onPrimary, onReplica, copies = [onPrimary ? 1n : 0n, onReplica ? 1n : 0n] }: CountedRows): Pick<Tally, 'oldRows' | 'newRows'> {
+    const [primary, replica] = copies;
+    return this.parts.primarySide === 'old' ? { oldRows: primary, newRows: replica } : { oldRows: replica, newRows: primary };
   }
 
   private async throttle(table: TableSweep, startedMs: number, signal: AbortSignal): Promise<void> {
@@ -279,7 +291,7 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-async function* wholeTable(ranges: AsyncIterable<KeyRange>): AsyncGenerator<TouchedPart> {
+async function* wholeTable(ranges: AsyncIterable<KeyRange> | Iterable<KeyRange>): AsyncGenerator<TouchedPart> {
   for await (const range of ranges) yield { kind: 'range', range };
 }
 

@@ -34,7 +34,7 @@ export interface ChunkFindings {
 /** What comparing asks of a database. */
 export type Digester = Pick<
   Database,
-  'bucketDigests' | 'digest' | 'findsRanges' | 'keyAfter' | 'keyDigests' | 'keysEvery' | 'rangeDigests' | 'rangeRowDigests' | 'rowDigests' | 'splitKeys'
+  'bagDigests' | 'bagHashes' | 'bucketDigests' | 'digest' | 'findsRanges' | 'keyAfter' | 'keyDigests' | 'keysEvery' | 'rangeDigests' | 'rangeRowDigests' | 'rowDigests' | 'splitKeys'
 >;
 
 /** The two sides of a comparison. */
@@ -64,6 +64,8 @@ export function persistent(database: Digester, ask: <Answer>(question: () => Pro
     rangeDigests: (pair, ranges, path, signal) => ask(() => database.rangeDigests(pair, ranges, path, signal), signal),
     rangeRowDigests: (pair, ranges, limit, path, signal) => ask(() => database.rangeRowDigests(pair, ranges, limit, path, signal), signal),
     rowDigests: (pair, range, limit, path, signal, only) => ask(() => database.rowDigests(pair, range, limit, path, signal, only), signal),
+    bagDigests: (pair, buckets, signal) => ask(() => database.bagDigests(pair, buckets, signal), signal),
+    bagHashes: (pair, choice, limit, signal) => ask(() => database.bagHashes(pair, choice, limit, signal), signal),
   };
 }
 

@@ -10,6 +10,9 @@ export interface Strategy {
 /** What configuration or a caller may ask for. */
 export type AskedStrategy = DigestPath | 'auto';
 
+/** Rows without a key are known by their hashes, which drift is kept by: they must outlive the servers' versions. */
+export const BAG_STRATEGY: Strategy = { path: 'portable', reason: 'the table has no key: its rows are known by hashes that any two servers compute alike, canonical text and md5 in SQL on both sides' };
+
 /**
  * Chooses the path: as asked, where both servers can; by itself the cheapest that is sure. Asked anew for each sweep,
  * because a server may be another one by then.

@@ -1,3 +1,4 @@
+import { isBag } from '../domain/bag.ts';
 import { LockstepError, rootMessage } from '../domain/errors.ts';
 import { otherSide, type Pair, type Side } from '../domain/pair.ts';
 import { keyId, type RowKey } from '../domain/row.ts';
@@ -8,7 +9,7 @@ import { countEquivalent, equivalentFindings } from './equivalent-rows.ts';
 import { SUSPECT_RESULTS, type Clock, type Database, type VerifyMetrics, type VerifyStore } from './ports.ts';
 import type { Proofs } from './proofs.ts';
 import type { ChunkSweeper } from './sweep-chunks.ts';
-import { chooseStrategy, type AskedStrategy } from './sweep-strategy.ts';
+import { BAG_STRATEGY, chooseStrategy, type AskedStrategy } from './sweep-strategy.ts';
 import type { PendingChecks } from './pending-checks.ts';
 import { TableSweep } from './table-sweep.ts';
 import type { TouchedKeys, TouchedScope } from './touched-keys.ts';
@@ -180,7 +181,7 @@ export class Sweeps {
   private async runTable(sweep: RunningSweep, table: TableSweep, signal: AbortSignal): Promise<void> {
     const { clock, proofs, book, skew, primarySide, sides, chunks } = this.parts;
     table.estimatedRows = await sides[primarySide].estimateRows(table.pair, signal);
-    table.strategy = await chunks.ask(() => chooseStrategy(this.parts.strategy, sides.old, sides.new, signal), signal);
+    table.strategy = isBag(table.pair) ? BAG_STRATEGY : await chunks.ask(() => chooseStrategy(this.parts.strategy, sides.old, sides.new, signal), signal);
     const touched = await this.begin(table, signal);
     if (table.startedAtUs === 0n || touched !== null) {
       table.startedAtMs = clock.nowMs();
@@ -199,6 +200,7 @@ export class Sweeps {
     }
     signal.throwIfAborted();
     await this.countSuspects(table, signal);
+    if (isBag(table.pair) && table.tally.unverifiable > 0) throw restless(table);
     table.status = 'done';
     table.endedAtMs = clock.nowMs();
     this.parts.touched.ended(table.pair.id, table.kind, table.touchedEpoch);
@@ -232,7 +234,7 @@ export class Sweeps {
   /** Why a table's next sweep must be a full one; null: an incremental one is possible. */
   needsFull(pair: Pair): string | null {
     const { proofs, touched } = this.parts;
-    if (pair.key.length === 0) return 'the table has no key by which to know its rows again';
+    if (isBag(pair)) return 'the table has no key by which to know its rows again';
     const lost = touched.needsFull(pair.id);
     if (lost !== null) return lost;
     if (proofs.owesSweep(pair.id)) return 'changes were missed';
@@ -309,6 +311,14 @@ export class Sweeps {
       if (!(error instanceof LockstepError) || error.retry === 'final') throw error;
     }
   }
+}
+
+/** No event tells what becomes of a bag's row: a sweep that had to give one up proves nothing. */
+function restless({ pair, tally }: TableSweep): LockstepError {
+  return new LockstepError('bag_never_rests', `${tally.unverifiable} distinct row(s) never came to rest: their numbers of copies keep changing`, {
+    about: { table: pair.id },
+    hint: 'sweep the table when it is quieter, or name unique columns with `key:`',
+  });
 }
 
 function describe(sweep: RunningSweep, nowMs: number): Sweep {

@@ -1,3 +1,4 @@
+import { BAG_ROWS_PER_READ, bagRow, isBag } from '../../domain/bag.ts';
 import { LockstepError } from '../../domain/errors.ts';
 import { withoutPageHeader } from '../../domain/log-position.ts';
 import type { Pair, PairColumn, Side, SqlType, TableDescription, TableName } from '../../domain/pair.ts';
@@ -8,9 +9,10 @@ import type { DigestPath } from '../../domain/status.ts';
 import { valuesOf } from '../../domain/values/column-values.ts';
 import type { Pressure } from '../../domain/sweep-pause.ts';
 import { CHAIN_PROBE_SQL } from '../../domain/values/hash-sql.ts';
-import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, PartDigest, RowDigest, RowRead, RowsRead } from '../../verify/ports.ts';
+import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, PartDigest, RowDigest, RowHashCounts, RowRead, RowsRead } from '../../verify/ports.ts';
 import { describeExpression, describeTable } from './catalogue.ts';
 import { ClientDigests } from './client-digests.ts';
+import { BAG_VALUE_CHARS, bagDigestsStatement, bagHashesStatement, bagRowsStatement } from './bag-sql.ts';
 import type { SqlPath, Statement } from './digest-sql.ts';
 import { bucketDigestsStatement, copyStatement, correlationStatement, digestStatement, keyAfterStatement, keyDigestsStatement, rowDigestsStatement, splitKeysStatement } from './digest-sql.ts';
 import type { ByteOrdered } from './key-sql.ts';
@@ -29,6 +31,10 @@ const KEYS_PER_READ_MAX = 1000;
 const ORDERED_CORRELATION_MIN = 0.5;
 
 const NO_ROWS: PartDigest = { rows: 0, sum: '0' };
+
+/** A bag is read as a whole: a sweep's scan and a recheck's at once, each for so long at most. */
+const SCANS_AT_ONCE = 2;
+const SCAN_TIMEOUT_MS = 1_800_000;
 
 /** Locales of libc and of PostgreSQL's own provider that order text by its bytes. */
 const BYTE_LOCALES = `('C', 'POSIX', 'C.UTF-8', 'C.utf8')`;
@@ -68,6 +74,8 @@ export class PostgresDatabase implements Database {
   readonly side: Side;
   readonly maxKeysPerRead = KEYS_PER_READ_MAX;
   private readonly sessions: Sessions;
+  /** For questions that read a whole table; without a connection until there is one. */
+  private readonly scans: Sessions;
   private readonly nowUs: () => bigint;
   private readonly byteOrdered = new Map<string, ByteOrdered>();
   private commitTimes: boolean | null = null;
@@ -76,6 +84,7 @@ export class PostgresDatabase implements Database {
   constructor(options: PostgresDatabaseOptions) {
     this.side = options.side;
     this.sessions = new Sessions(options);
+    this.scans = new Sessions({ ...options, pool: SCANS_AT_ONCE, statementTimeoutMs: Math.max(SCAN_TIMEOUT_MS, options.statementTimeoutMs ?? 0) });
     this.client = new ClientDigests({
       copy: (pair, range, withKeys, onData, signal) => this.copy(pair, range, withKeys, onData, signal),
       copyRanges: (pair, ranges, withKeys, onData, signal) => this.copyRanges(pair, ranges, withKeys, onData, signal),
@@ -118,6 +127,7 @@ export class PostgresDatabase implements Database {
   }
 
   async readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal, earlier?: RowsRead): Promise<RowsRead> {
+    if (isBag(pair)) return this.readBag(pair, keys, signal);
     if (keys.length > this.maxKeysPerRead) throw new LockstepError('too_many_keys', `at most ${this.maxKeysPerRead} keys can be read at once`);
     const { asked, parameters } = this.byKey(pair, keys);
     const answered = await this.queryRows(pair, parameters, signal);
@@ -236,12 +246,7 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   async bucketDigests(pair: Pair, range: KeyRange, buckets: number, path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<number, Digest>> {
     if (path === 'client') return this.client.bucketDigests(pair, range, buckets, signal);
     const [row] = await this.ranged(pair, signal, (byteOrdered) => bucketDigestsStatement(pair, this.side, range, buckets, path, byteOrdered));
-    const digests = new Map<number, Digest>();
-    for (const told of row?.[0]?.split(',') ?? []) {
-      const [bucket = '', rows = '', sum = ''] = told.split(':');
-      digests.set(Number(bucket), { rows: BigInt(rows), sum });
-    }
-    return digests;
+    return digestsOf(row?.[0]);
   }
 
   async keyAfter(pair: Pair, range: KeyRange, rows: number, signal: AbortSignal): Promise<RowKey | null> {
@@ -308,6 +313,16 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     return digests;
   }
 
+  async bagDigests(pair: Pair, buckets: number, signal: AbortSignal): Promise<ReadonlyMap<number, Digest>> {
+    const [row] = await this.scan(pair, bagDigestsStatement(pair, this.side, buckets), signal);
+    return digestsOf(row?.[0]);
+  }
+
+  async bagHashes(pair: Pair, choice: BucketChoice, limit: number, signal: AbortSignal): Promise<RowHashCounts> {
+    const rows = await this.scan(pair, bagHashesStatement(pair, this.side, choice, limit), signal);
+    return new Map(rows.map(([hash, count]) => [hash ?? '', BigInt(count ?? '0')]));
+  }
+
   async shape(pair: Pair, signal: AbortSignal): Promise<string> {
     const table = tableOn(pair, this.side);
     const [row] = await this.sessions.query(SHAPE_SQL, [quoteTable(table)], qualifiedName(table), signal);
@@ -315,8 +330,8 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   }
 
   /** Ends all connections; statements under way are waited for. */
-  close(): Promise<void> {
-    return this.sessions.close();
+  async close(): Promise<void> {
+    await Promise.all([this.sessions.close(), this.scans.close()]);
   }
 
   /** Places of ranges that one statement can ask for together, and of those that it cannot: at the ends of the table and of its parts. */
@@ -360,6 +375,32 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
       if (still) throw error;
       return this.sessions.query(rowsSql(pair, this.side, false), parameters, table, signal);
     }
+  }
+
+  /** Rows of a bag by their hashes. */
+  private async readBag(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<RowsRead> {
+    if (keys.length > BAG_ROWS_PER_READ) throw new LockstepError('too_many_keys', `at most ${BAG_ROWS_PER_READ} rows of a bag can be read at once`);
+    const rows = new Map<KeyId, RowRead>();
+    let readAtUs = 0n;
+    const wanted = keys.map((key) => key[0] as string);
+    for (const [hash, startedAtUs, copies, ...texts] of await this.scan(pair, bagRowsStatement(pair, this.side, wanted), signal)) {
+      if (hash == null) readAtUs = BigInt(startedAtUs ?? '0');
+      else rows.set(keyId([hash]), { row: bagRow(this.shownValues(pair, texts), copies ?? '0'), committedAtUs: null });
+    }
+    return { rows, readAtUs };
+  }
+
+  /** Values that are only shown: those that were cut have no canonical form. */
+  private shownValues(pair: Pair, texts: TextRow): CanonicalValue[] {
+    return pair.columns.map((column, index) => {
+      const text = texts[index];
+      return text == null || text.length >= BAG_VALUE_CHARS ? (text ?? null) : valuesOf(column, this.side).fromText(text);
+    });
+  }
+
+  /** Asks a question that reads a whole table. */
+  private scan(pair: Pair, { sql, parameters }: Statement, signal: AbortSignal): Promise<TextRow[]> {
+    return this.scans.query(sql, parameters, qualifiedName(tableOn(pair, this.side)), signal);
   }
 
   private async copy(pair: Pair, range: KeyRange, withKeys: boolean, onData: (piece: Buffer) => void, signal: AbortSignal): Promise<void> {
@@ -419,6 +460,16 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 
 function sameTexts(left: TextRow, right: TextRow): boolean {
   return left.length === right.length && left.every((text, index) => text === right[index]);
+}
+
+/** Digests by bucket, as `bucket:rows:sum` parted by commas. */
+function digestsOf(text: string | null | undefined): Map<number, Digest> {
+  const digests = new Map<number, Digest>();
+  for (const told of text?.split(',') ?? []) {
+    const [bucket = '', rows = '', sum = ''] = told.split(':');
+    digests.set(Number(bucket), { rows: BigInt(rows), sum });
+  }
+  return digests;
 }
 
 function bigintOrNull(text: string | null | undefined): bigint | null {

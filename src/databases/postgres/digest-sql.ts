@@ -34,7 +34,7 @@ function hashSql(columns: readonly PairColumn[], side: Side, path: SqlPath, name
   return { inner: inner.join(', '), outer: `('x' || left(md5(convert_to(${parts.join(' || ')}, 'UTF8')), 16))::bit(64)::int8` };
 }
 
-/** A row's hash. */
+/** The hash of a row's compared columns. */
 export function rowHash(pair: Pair, side: Side, path: SqlPath): HashSql {
   return hashSql(pair.columns, side, path, 'c');
 }

@@ -333,4 +333,24 @@ describe('digests of any path', () => {
       }
     }
   });
+
+  it('count the rows of each hash where a table has no key', async () => {
+    const table = `digested_${tables++}`;
+    const rows = `SELECT i % 50, CASE WHEN i % 3 = 0 THEN NULL ELSE 't' || i % 7 END FROM generate_series(1, 1000) i`;
+    for (const server of [servers.old, servers.new]) await server.query(`CREATE TABLE public.${table} (n int, v text); INSERT INTO public.${table} ${rows}`);
+    const keyed = await pairOf(old, neu, table, { key: ['n'] });
+    const pair: Pair = { ...keyed, key: [] };
+    await servers.new.query(`DELETE FROM public.${table} WHERE ctid IN (SELECT ctid FROM public.${table} WHERE n = 7 AND v IS NULL LIMIT 2); INSERT INTO public.${table} VALUES (NULL, NULL), (NULL, '')`);
+    const [left, right] = [await old.bagDigests(pair, 16, FOREVER), await neu.bagDigests(pair, 16, FOREVER)];
+    expect([...left.values()].reduce((sum, digest) => sum + digest.rows, 0n)).toBe(1000n);
+    const chosen = [...new Set([...left.keys(), ...right.keys()])].filter((bucket) => left.get(bucket)?.sum !== right.get(bucket)?.sum);
+    const [before, after] = [await old.bagHashes(pair, { buckets: 16, chosen }, 1000, FOREVER), await neu.bagHashes(pair, { buckets: 16, chosen }, 1000, FOREVER)];
+    const differing = [...new Set([...before.keys(), ...after.keys()])].filter((hash) => before.get(hash) !== after.get(hash));
+    const changes = differing.map((hash) => (after.get(hash) ?? 0n) - (before.get(hash) ?? 0n));
+    expect(changes.toSorted((one, other) => Number(one - other))).toEqual([-2n, 1n, 1n]);
+    const read = await neu.readRows(pair, differing.map((hash) => [hash]), FOREVER);
+    const copies = differing.reduce((most, hash) => ((after.get(hash) ?? 0n) > most ? (after.get(hash) as bigint) : most), 0n);
+    expect([...read.rows.values()].map(({ row }) => JSON.stringify(row)).toSorted()).toEqual([`["7",null,"${copies}"]`, '[null,"","1"]', '[null,null,"1"]']);
+    expect((await old.readRows(pair, [], FOREVER)).rows.size).toBe(0);
+  });
 });

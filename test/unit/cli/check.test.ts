@@ -36,7 +36,7 @@ const DRIFT: Drift = {
   position: { topic: 't', partition: 0, offset: '12', lsn: 24_000_000_000_000_000_123n, txId: '7' },
 };
 
-const RECHECKED = { suspects: 0, inFlight: 0, equivalent: 0, unverifiable: 0 };
+const RECHECKED = { comparedAs: 'rows' as const, suspects: 0, inFlight: 0, equivalent: 0, unverifiable: 0 };
 
 const MATCH: CheckOutcome = {
   verdict: 'match',

@@ -86,10 +86,9 @@ describe('pairs', () => {
   it.each<[string, ColumnDescription[], ColumnDescription[], Partial<PairRules>, string[] | undefined, RegExp]>([
     ['no counterpart', [id, column('a', sqlType('text'))], [id], {}, undefined, /column "a" has no counterpart.*ignore: true/],
     ['two to one', [id, column('a', sqlType('text')), column('b', sqlType('text'))], [id, column('b', sqlType('text'))], { columns: { a: { new: 'b' } } }, undefined, /both go to "b"/],
-    ['no key', [id], [id], {}, [], /no primary key.*key: \[\.\.\.\]/],
     ['unknown key', [id], [id], { key: ['x'] }, undefined, /key column "x" does not exist/],
     ['ignored key', [id, column('a', sqlType('text'))], [id, column('a', sqlType('text'))], { columns: { id: { ignore: true } } }, undefined, /key column "id" is ignored/],
-    ['json key', [column('id', sqlType('jsonb'))], [column('id', sqlType('jsonb'))], {}, undefined, /cannot be looked up/],
+    ['json key', [column('id', sqlType('jsonb'))], [column('id', sqlType('jsonb'))], { key: ['id'] }, undefined, /cannot be looked up/],
     ['unknown rule', [id], [id], { columns: { nope: { sensitive: true } } }, undefined, /name column "nope"/],
     ['types', [id, column('a', sqlType('uuid'))], [id, column('a', sqlType('timestamptz'))], {}, undefined, /uuid on old and timestamptz on new.*sql/],
     ['a rule that fits no text', [id, column('a', sqlType('text'))], [id, column('a', sqlType('text'))], { columns: { a: { precision: 'ms' } } }, undefined, /precision: is for times/],
@@ -130,20 +129,44 @@ describe('a table without a primary key', () => {
     });
   });
 
-  it('says of each unique index why it is no key', () => {
-    expect(keyless([unique('by_at', ['at']), unique('by_code', ['tenant', 'code'])])).toEqual({
-      kind: 'problems',
-      problems: [
-        'public.payments: public.payments on old has no primary key; its unique index "by_at" (at) is none: rows cannot be looked up by "at"; its unique index "by_code" (tenant, code) is none: "code" may be NULL (set it NOT NULL to use the index); name unique columns with key: [...]',
-      ],
+  it('is a bag of rows where no unique index can be the key, of each of which it says why', () => {
+    const made = keyless([unique('by_at', ['at']), unique('by_code', ['tenant', 'code'])]);
+    expect(made).toMatchObject({ kind: 'pair', pair: { key: [] } });
+    expect(made.kind === 'pair' && made.findings).toEqual([
+      {
+        severity: 'warning',
+        message: expect.stringContaining(
+          'public.payments: public.payments on old has no primary key; its unique index "by_at" (at) is none: rows cannot be looked up by "at"; its unique index "by_code" (tenant, code) is none: "code" may be NULL (set it NOT NULL to use the index); it is compared as a bag of rows: ',
+        ) as unknown,
+      },
+    ]);
+  });
+
+  it('is a bag of rows where rows cannot be looked up by the primary key, and no unique index helps', () => {
+    expect(keyless([], { primaryKey: ['tenant', 'at'] })).toMatchObject({
+      kind: 'pair',
+      pair: { key: [] },
+      findings: [{ severity: 'warning', message: expect.stringContaining('has no primary key by which rows can be looked up ("at"); it is compared as a bag of rows') as unknown }],
     });
+    expect(keyless([unique('by_no', ['no'])], { primaryKey: ['at'] })).toMatchObject({ kind: 'pair', pair: { key: [1] } });
+  });
+
+  it('is no bag of rows where equal values may have different hashes', () => {
+    const bag = (old: ColumnDescription, neu = old, rules: NonNullable<PairRules['columns']> = {}): ReturnType<typeof makePair> => makePair({ old: names, new: names, columns: rules }, table('public', [old], []), table('public', [neu], []));
+    const refused = { kind: 'problems', problems: [expect.stringMatching(/nor can it be compared as a bag of rows, as equal values of "v" may have different hashes; name unique columns with key/)] };
+    expect(bag(column('v', sqlType('numeric')), undefined, { v: { tolerance: '0.1' } })).toMatchObject(refused);
+    expect(bag(column('v', sqlType('timestamptz')), undefined, { v: { precision: 'ms' } })).toMatchObject(refused);
+    expect(bag(column('v', sqlType('text')), undefined, { v: { foldCase: true } })).toMatchObject(refused);
+    expect(bag(column('v', sqlType('uuid')), column('v', sqlType('text')))).toMatchObject(refused);
+    expect(bag(column('v', sqlType('jsonb')))).toMatchObject({ kind: 'pair', findings: [{ message: expect.stringContaining('values of "v" that are equal but written differently (1.50 and 1.5) count as different') as unknown }] });
+    expect(bag(column('v', sqlType('int4')), column('v', sqlType('int8')))).toMatchObject({ kind: 'pair', pair: { key: [] } });
   });
 
   it('has no key in an index whose columns may be NULL on new, and a key that is named says so', () => {
     const [tenant, no, ...others] = columns as [ColumnDescription, ColumnDescription, ...ColumnDescription[]];
     const old = table('public', columns, [], [unique('by_no', ['no'])]);
     const neu = table('public', [tenant, { ...no, nullable: true }, ...others], []);
-    expect(makePair({ old: names, new: names }, old, neu)).toMatchObject({ kind: 'problems', problems: [expect.stringContaining('"no" may be NULL on new')] });
+    expect(makePair({ old: names, new: names }, old, neu)).toMatchObject({ kind: 'pair', pair: { key: [] }, findings: expect.arrayContaining([{ severity: 'warning', message: expect.stringContaining('"no" may be NULL on new') as unknown }]) as unknown });
     const made = makePair({ old: names, new: names, key: ['no'] }, old, neu);
     expect(made.kind === 'pair' && made.findings).toContainEqual({ severity: 'warning', message: 'public.payments: key column "no" may be NULL on new; rows whose key is NULL are not compared' });
   });

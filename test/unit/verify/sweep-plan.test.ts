@@ -27,6 +27,8 @@ function sideOf(keys: readonly string[], splits: readonly string[]): Digester {
     rangeDigests: none,
     rangeRowDigests: none,
     rowDigests: none,
+    bagDigests: none,
+    bagHashes: none,
   };
 }
 

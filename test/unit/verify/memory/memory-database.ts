@@ -1,8 +1,9 @@
+import { bagRow, isBag } from '../../../../src/domain/bag.ts';
 import type { Pair, Side } from '../../../../src/domain/pair.ts';
 import { encodeValues, keyId, keyOf, type KeyId, type Row, type RowKey } from '../../../../src/domain/row.ts';
 import type { DigestPath } from '../../../../src/domain/status.ts';
 import type { Pressure } from '../../../../src/domain/sweep-pause.ts';
-import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, PartDigest, RowDigest, RowRead, RowsRead } from '../../../../src/verify/ports.ts';
+import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, PartDigest, RowDigest, RowHashCounts, RowRead, RowsRead } from '../../../../src/verify/ports.ts';
 import { hasher } from './samples.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
@@ -20,6 +21,8 @@ export class MemoryDatabase implements Database {
   readonly side: Side;
   readonly maxKeysPerRead = 1_000;
   readonly rows = new Map<KeyId, { row: Row; committedAtUs: bigint | null }>();
+  /** Rows of a table without a key. */
+  bag: readonly Row[] = [];
   progress: () => Omit<LogProgress, 'clockUs'> = () => ({ insertLsn: 0n, slots: [] });
   pressureNow: () => Pressure = () => ({ lockWaits: 0, activeSessions: 0, standbyLagMs: 0 });
   /** Called before each question; throws to make it fail. */
@@ -43,12 +46,15 @@ export class MemoryDatabase implements Database {
     this.rows.set(keyId(keyOf(pair, row) as RowKey), { row, committedAtUs });
   }
 
-  async readRows(_pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<RowsRead> {
+  async readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<RowsRead> {
     await this.#work('readRows', signal);
     const readAtUs = this.nowUs();
     await this.#clock.sleep(this.#delayMs(), signal);
     const rows = new Map<KeyId, RowRead>();
+    const copies = isBag(pair) ? this.#copies() : null;
     for (const key of keys) {
+      const count = copies?.get(key[0] as string);
+      if (count !== undefined) rows.set(keyId(key), { row: bagRow(this.bag.find((row) => bagHash(row) === key[0]) as Row, count.toString()), committedAtUs: null });
       const found = this.rows.get(keyId(key));
       if (found !== undefined) rows.set(keyId(key), found);
     }
@@ -127,6 +133,27 @@ export class MemoryDatabase implements Database {
     return digests;
   }
 
+  async bagDigests(_pair: Pair, buckets: number, signal: AbortSignal): Promise<ReadonlyMap<number, Digest>> {
+    await this.#work('bagDigests', signal);
+    const rows = new Map<number, Row[]>();
+    for (const row of this.bag) {
+      const bucket = bagBucket(bagHash(row), buckets);
+      rows.set(bucket, [...(rows.get(bucket) ?? []), row]);
+    }
+    return new Map([...rows].map(([bucket, within]) => [bucket, digestOf(within)]));
+  }
+
+  async bagHashes(_pair: Pair, { buckets, chosen }: BucketChoice, limit: number, signal: AbortSignal): Promise<RowHashCounts> {
+    await this.#work('bagHashes', signal);
+    return new Map([...this.#copies()].filter(([hash]) => chosen.includes(bagBucket(hash, buckets))).slice(0, limit));
+  }
+
+  #copies(): Map<string, bigint> {
+    const copies = new Map<string, bigint>();
+    for (const row of this.bag) copies.set(bagHash(row), (copies.get(bagHash(row)) ?? 0n) + 1n);
+    return copies;
+  }
+
   shapeNow = '';
 
   shape(): Promise<string> {
@@ -187,6 +214,15 @@ export class MemoryDatabase implements Database {
 function digestOf(rows: readonly Row[]): Digest {
   const sum = rows.reduce((total, row) => total + hasher(encodeValues(row)), 0n);
   return { rows: BigInt(rows.length), sum: sum.toString() };
+}
+
+/** The hash by which a row of a bag is known. */
+export function bagHash(row: Row): string {
+  return hasher(encodeValues(row)).toString(16).padStart(16, '0');
+}
+
+function bagBucket(hash: string, buckets: number): number {
+  return Number(BigInt(`0x${hash}`) & BigInt(buckets - 1));
 }
 
 function bucketOf(pair: Pair, row: Row, buckets: number): number {
