@@ -39,7 +39,7 @@ export interface PairOptions {
   report(line: string): void;
 }
 
-/** Servers as one would run them: default parallelism and planner, memory by the rule of thumb. */
+/** Servers as one would run them: durable, default parallelism and planner, memory by the rule of thumb. */
 function settings(): Record<string, string> {
   const share = Math.floor((totalmem() / 1024 / 1024) * SHARED_BUFFERS_SHARE);
   return {
@@ -47,6 +47,8 @@ function settings(): Record<string, string> {
     max_wal_size: '8GB',
     checkpoint_timeout: '30min',
     track_commit_timestamp: 'off',
+    fsync: 'on',
+    full_page_writes: 'on',
   };
 }
 
