@@ -1,5 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import type { SweepKind, SweepStatus } from '../domain/status.ts';
+import type { RowKey } from '../domain/row.ts';
 import type { StoredSweep, StoredSweepTable } from '../verify/ports.ts';
 import { page } from './drift.ts';
 import type { Page } from './drift.ts';
@@ -37,6 +38,7 @@ interface SweepTableRow {
   readonly error: string | null;
   readonly started_at_us: string;
   readonly resume_from: string[] | null;
+  readonly awaited: string[];
 }
 
 /** Writes a sweep and its tables within the transaction that `client` has open. */
@@ -51,15 +53,15 @@ export async function writeSweep(client: PoolClient, migration: string, sweep: S
   await client.query(
     `INSERT INTO lockstep.sweep_tables (migration, sweep_id, table_name, ordinal, status, strategy, strategy_reason,
        progress_ratio, chunks_done, chunks_differing, old_rows, new_rows, suspects, drift, started_ms, ended_ms, error,
-       started_at_us, resume_from, kind, kind_reason, touched_epoch, in_flight, equivalent, unverifiable)
+       started_at_us, resume_from, kind, kind_reason, touched_epoch, in_flight, equivalent, unverifiable, awaited)
      SELECT $1, $2, table_name, ordinal, status, strategy, strategy_reason, progress_ratio, chunks_done, chunks_differing,
-       old_rows, new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from::text[], kind, kind_reason, touched_epoch, in_flight, equivalent, unverifiable
+       old_rows, new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from::text[], kind, kind_reason, touched_epoch, in_flight, equivalent, unverifiable, awaited::text[]
      FROM unnest($3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::float8[], $9::bigint[], $10::bigint[],
        $11::numeric[], $12::numeric[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[],
        $18::bigint[], $19::text[], $20::text[], $21::text[], $22::bigint[],
-       $23::bigint[], $24::bigint[], $25::bigint[])
+       $23::bigint[], $24::bigint[], $25::bigint[], $26::text[])
        AS t (table_name, ordinal, status, strategy, strategy_reason, progress_ratio, chunks_done, chunks_differing,
-         old_rows, new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from, kind, kind_reason, touched_epoch, in_flight, equivalent, unverifiable)
+         old_rows, new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from, kind, kind_reason, touched_epoch, in_flight, equivalent, unverifiable, awaited)
      ON CONFLICT (migration, sweep_id, table_name) DO UPDATE SET ordinal = EXCLUDED.ordinal, status = EXCLUDED.status,
        strategy = EXCLUDED.strategy, strategy_reason = EXCLUDED.strategy_reason, progress_ratio = EXCLUDED.progress_ratio,
        chunks_done = EXCLUDED.chunks_done, chunks_differing = EXCLUDED.chunks_differing, old_rows = EXCLUDED.old_rows,
@@ -67,7 +69,7 @@ export async function writeSweep(client: PoolClient, migration: string, sweep: S
        started_ms = EXCLUDED.started_ms, ended_ms = EXCLUDED.ended_ms, error = EXCLUDED.error,
        started_at_us = EXCLUDED.started_at_us, resume_from = EXCLUDED.resume_from,
        kind = EXCLUDED.kind, kind_reason = EXCLUDED.kind_reason, touched_epoch = EXCLUDED.touched_epoch,
-       in_flight = EXCLUDED.in_flight, equivalent = EXCLUDED.equivalent, unverifiable = EXCLUDED.unverifiable`,
+       in_flight = EXCLUDED.in_flight, equivalent = EXCLUDED.equivalent, unverifiable = EXCLUDED.unverifiable, awaited = EXCLUDED.awaited`,
     [
       migration,
       sweep.id,
@@ -94,6 +96,7 @@ export async function writeSweep(client: PoolClient, migration: string, sweep: S
       tables.map((table) => table.inFlight),
       tables.map((table) => table.equivalent),
       tables.map((table) => table.unverifiable),
+      tables.map((table) => keyToStore(table.awaited.map((key) => JSON.stringify(key)))),
     ],
   );
 }
@@ -123,6 +126,7 @@ function sweepTableFromRow(row: SweepTableRow): StoredSweepTable {
     error: row.error,
     startedAtUs: BigInt(row.started_at_us),
     resumeFrom: row.resume_from === null ? null : keyFromStore(row.resume_from),
+    awaited: keyFromStore(row.awaited).map((key) => JSON.parse(key) as RowKey),
     touchedEpoch: row.touched_epoch === null ? null : Number(row.touched_epoch),
   };
 }
@@ -131,7 +135,7 @@ async function withTables(pool: Pool, migration: string, sweeps: readonly SweepR
   if (sweeps.length === 0) return [];
   const { rows } = await pool.query<SweepTableRow>(
     `SELECT sweep_id, table_name, status, strategy, strategy_reason, progress_ratio, chunks_done, chunks_differing, old_rows,
-       new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from, kind, kind_reason, touched_epoch, in_flight, equivalent, unverifiable
+       new_rows, suspects, drift, started_ms, ended_ms, error, started_at_us, resume_from, kind, kind_reason, touched_epoch, in_flight, equivalent, unverifiable, awaited
      FROM lockstep.sweep_tables WHERE migration = $1 AND sweep_id = ANY ($2::text[]) ORDER BY sweep_id, ordinal`,
     [migration, sweeps.map((sweep) => sweep.id)],
   );

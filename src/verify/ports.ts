@@ -380,6 +380,8 @@ export interface StoredSweepTable extends SweepTableProgress {
   readonly startedAtUs: bigint;
   /** Go on from this key; null at the beginning. */
   readonly resumeFrom: RowKey | null;
+  /** Suspects before `resumeFrom` whose recheck has not ended: to be suspected again. */
+  readonly awaited: readonly RowKey[];
   /** The epoch of touched keys that began with it; null: none. */
   readonly touchedEpoch: number | null;
 }

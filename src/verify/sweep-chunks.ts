@@ -96,6 +96,8 @@ export class ChunkSweeper {
       comparing.catch((error: unknown) => failure.abort(error));
       running.add(comparing);
     };
+    const awaited = table.beginAwaited();
+    if (awaited !== null) for (const key of awaited.keys) await this.suspect(table, awaited.chunk, key, chunkSignal);
     // Touched keys are few, and a bag is one chunk: the writer compares them by itself.
     const shared = touched === undefined && !isBag(pair) ? this.share(table, chunkSignal, compared) : null;
     const looked = shared?.run(AbortSignal.any([chunkSignal, looking.signal])).catch((error: unknown) => failure.abort(error));

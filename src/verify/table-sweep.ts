@@ -16,6 +16,9 @@ const RECENT_CHUNKS_MIN = 3;
 const EQUAL_SAMPLE_KEYS = 500;
 const EQUAL_SAMPLE_CHARS = 1024 * 1024;
 
+/** Characters of the keys of suspects that are stored with a sweep's progress: beyond it, progress waits for them. */
+const AWAITED_CHARS_MAX = 1024 * 1024;
+
 /** What a sweep counts. */
 export interface Tally {
   chunksDone: number;
@@ -64,6 +67,8 @@ export class TableSweep {
   startedAtUs = 0n;
   endedAtMs: number | null = null;
   resumeFrom: RowKey | null = null;
+  /** Suspects from before a stop, of chunks before `resumeFrom`. */
+  private awaited: readonly RowKey[] = [];
   error: string | null = null;
   /** Chunks from `resumeFrom` on, in key order. */
   private chunks: Chunk[] = [];
@@ -108,6 +113,7 @@ export class TableSweep {
     table.startedAtUs = stored.startedAtUs;
     table.endedAtMs = stored.endedAtMs;
     table.resumeFrom = stored.resumeFrom;
+    table.awaited = stored.awaited;
     table.error = stored.error;
     return table;
   }
@@ -137,6 +143,16 @@ export class TableSweep {
     const chunk: Chunk = { range, tally: emptyTally(), compared: false, waiting: 0 };
     this.chunks.push(chunk);
     return chunk;
+  }
+
+  /** Keys that an interrupted sweep waited for, in a chunk of their own that is compared already; null: none. */
+  beginAwaited(): { readonly chunk: Chunk; readonly keys: readonly RowKey[] } | null {
+    const keys = this.awaited;
+    this.awaited = [];
+    if (keys.length === 0) return null;
+    const chunk = this.begin({ from: null, to: this.resumeFrom });
+    chunk.compared = true;
+    return { chunk, keys };
   }
 
   count(chunk: Chunk, more: Partial<Tally>): void {
@@ -216,7 +232,8 @@ export class TableSweep {
 
   /** As the state store keeps it. */
   stored(nowMs: number): StoredSweepTable {
-    return { ...this.describe(nowMs), ...(this.isUnfinished ? tallyJson(this.kept, 0) : {}), startedAtUs: this.startedAtUs, resumeFrom: this.resumeFrom, touchedEpoch: this.touchedEpoch };
+    const { tally, resumeFrom, awaited } = this.isUnfinished ? this.keptWithAwaited() : { tally: this.tally, resumeFrom: this.resumeFrom, awaited: [] };
+    return { ...this.describe(nowMs), ...tallyJson(tally, this.isUnfinished ? 0 : this.waiting), startedAtUs: this.startedAtUs, resumeFrom, awaited, touchedEpoch: this.touchedEpoch };
   }
 
   private progressRatio(): number {
@@ -225,10 +242,31 @@ export class TableSweep {
     return estimated <= 0 ? 0 : Math.min(0.99, Number(this.compared) / estimated);
   }
 
-  /**
-   * Moves on where an interrupted sweep would resume: past chunks with nothing left to wait for.
-   * Those after it are compared again, so no suspect is lost that no checkpoint holds yet.
-   */
+  /** Where an interrupted sweep would resume: past all chunks that are compared. It would suspect again the rows that they wait for. */
+  private keptWithAwaited(): { readonly tally: Tally; readonly resumeFrom: RowKey | null; readonly awaited: readonly RowKey[] } {
+    const waiting = new Map<Chunk, RowKey[]>();
+    for (const { chunk, check } of this.suspects) {
+      const keys = waiting.get(chunk);
+      if (keys === undefined) waiting.set(chunk, [check.key]);
+      else keys.push(check.key);
+    }
+    const tally = { ...this.kept };
+    let { resumeFrom } = this;
+    const awaited: RowKey[] = [...this.awaited];
+    let chars = charsOf(awaited);
+    for (const chunk of this.chunks) {
+      const keys = waiting.get(chunk) ?? [];
+      chars += charsOf(keys);
+      if (!chunk.compared || chunk.range.to === null || chars > AWAITED_CHARS_MAX) break;
+      add(tally, chunk.tally);
+      tally.suspects -= keys.length;
+      awaited.push(...keys);
+      resumeFrom = chunk.range.to;
+    }
+    return { tally, resumeFrom, awaited };
+  }
+
+  /** Moves on past chunks with nothing left to wait for. */
   private keepSettled(): void {
     for (let first = this.chunks[0]; first !== undefined; first = this.chunks[0]) {
       if (!first.compared || first.waiting > 0 || first.range.to === null) return;
@@ -252,6 +290,10 @@ function add(to: Tally, more: Partial<Tally>): void {
   to.drift += more.drift ?? 0;
   to.equivalent += more.equivalent ?? 0;
   to.unverifiable += more.unverifiable ?? 0;
+}
+
+function charsOf(keys: readonly RowKey[]): number {
+  return keys.reduce((sum, key) => key.reduce((chars, value) => chars + value.length, sum), 0);
 }
 
 function larger(left: bigint, right: bigint): bigint {

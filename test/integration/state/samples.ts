@@ -101,6 +101,7 @@ export function sweep(id: string, part: Partial<StoredSweep> = {}): StoredSweep 
         error: null,
         startedAtUs: MAX_INT64,
         resumeFrom: ['a,b', 'NULL', ''],
+        awaited: [['a\u0000', '{"x"}', '\\'], ['', 'NULL', '\ud800']],
       },
       {
         table: 'public.a',
@@ -127,6 +128,7 @@ export function sweep(id: string, part: Partial<StoredSweep> = {}): StoredSweep 
         error: 'permission denied',
         startedAtUs: 0n,
         resumeFrom: null,
+        awaited: [],
       },
     ],
     ...part,

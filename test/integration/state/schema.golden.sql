@@ -152,6 +152,7 @@ sweep_tables.touched_epoch bigint
 sweep_tables.in_flight bigint NOT NULL DEFAULT 0
 sweep_tables.equivalent bigint NOT NULL DEFAULT 0
 sweep_tables.unverifiable bigint NOT NULL DEFAULT 0
+sweep_tables.awaited text[] NOT NULL DEFAULT '{}'::text[]
 sweep_tables: CHECK ((kind = ANY (ARRAY['full'::text, 'incremental'::text])))
 sweep_tables: CHECK ((status = ANY (ARRAY['running'::text, 'settling'::text, 'done'::text, 'cancelled'::text, 'failed'::text])))
 sweep_tables: CHECK ((strategy = ANY (ARRAY['portable'::text, 'fast'::text, 'client'::text])))
