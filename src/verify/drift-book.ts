@@ -21,6 +21,12 @@ export interface BookedDrift {
   explained: boolean;
 }
 
+/**
+ * Open drift that is held: each costs some kilobytes, and is rechecked until its rows agree. Where more rows differ, it is
+ * one fault that has to be mended, and `lockstep check`, which holds none, lists them all.
+ */
+const OPEN_MAX = 250_000;
+
 /** A recheck that changes nothing is stored this often, so that `last_checked_at` stays true enough. */
 const UNCHANGED_NOTE_MS = 10_000;
 
@@ -53,16 +59,18 @@ export class DriftBook {
   private readonly metrics: VerifyMetrics;
   private readonly makeId: () => string;
   private readonly placeholder: PlaceholderForms;
+  private readonly openMax: number;
   private readonly handOver: ((drift: Drift) => void) | null;
   private urgent: (() => void) | null = null;
 
   /**
    * @param options placeholder: what connectors write for values that the log left out; absent: none is known.
+   * openMax: most drift that it holds.
    * handOver: takes each drift as it is confirmed, and the book keeps none, only their number; absent: it keeps them
    */
   constructor(
     pairs: readonly Pair[],
-    options: { sampler: Sampler; metrics: VerifyMetrics; makeId: () => string; placeholder?: PlaceholderForms; handOver?: (drift: Drift) => void },
+    options: { sampler: Sampler; metrics: VerifyMetrics; makeId: () => string; placeholder?: PlaceholderForms; openMax?: number; handOver?: (drift: Drift) => void },
   ) {
     for (const pair of pairs) {
       this.byTable.set(pair.id, new Map());
@@ -72,6 +80,7 @@ export class DriftBook {
     this.metrics = options.metrics;
     this.makeId = options.makeId;
     this.placeholder = options.placeholder ?? new PlaceholderForms([]);
+    this.openMax = options.openMax ?? OPEN_MAX;
     this.handOver = options.handOver ?? null;
   }
 
@@ -115,6 +124,11 @@ export class DriftBook {
     let size = 0;
     for (const table of this.byTable.values()) size += table.size;
     return size;
+  }
+
+  /** As much drift is open as it holds: what differs beside that stays a pending check. */
+  get isFull(): boolean {
+    return this.size() >= this.openMax;
   }
 
   /** Books a proven difference; one that is open for the key is brought up to date instead. */

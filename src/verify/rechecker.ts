@@ -343,7 +343,8 @@ export class Rechecker {
           break;
         case 'drift': {
           if (changed) break;
-          if (!this.isProven(check, versions, read, evidence) || !this.hasStood(check)) {
+          const isBookable = !book.isFull || book.get(pair.id, check.id) !== undefined;
+          if (!this.isProven(check, versions, read, evidence) || !this.hasStood(check) || !isBookable) {
             check.attempts++;
             metrics.check(pair.id, 'inconclusive');
             break;

@@ -1,5 +1,6 @@
 import pLimit from 'p-limit';
 import { ChunkSize } from '../domain/chunk-size.ts';
+import { LockstepError } from '../domain/errors.ts';
 import { isBag } from '../domain/bag.ts';
 import type { Side } from '../domain/pair.ts';
 import type { RowKey } from '../domain/row.ts';
@@ -226,7 +227,10 @@ export class ChunkSweeper {
   /** Hands a key to the recheck; waits while too many wait for theirs. */
   private async suspect(table: TableSweep, chunk: Chunk, key: RowKey, signal: AbortSignal): Promise<void> {
     const { pending, clock } = this.parts;
-    while (table.waiting >= SUSPECTS_MAX && !signal.aborted) await clock.sleep(SUSPECTS_WAIT_MS, signal);
+    while (table.waiting >= SUSPECTS_MAX && !signal.aborted) {
+      this.refuseMoreDrift(table);
+      await clock.sleep(SUSPECTS_WAIT_MS, signal);
+    }
     signal.throwIfAborted();
     const ended = (end: CheckEnd): void => {
       if (end.kind === 'match' && end.present) table.foundEqual.offer(key);
@@ -251,6 +255,15 @@ export class ChunkSweeper {
       proofs.suspectLeft(table.pair.id);
       table.settled(suspect, newest.hash === null ? {} : { oldRows: 1n, newRows: 1n });
     }
+  }
+
+  /** Whoever waits for suspects while no drift can be booked would wait until that which is booked is mended. */
+  refuseMoreDrift(table: TableSweep): void {
+    const { book } = this.parts;
+    if (!book.isFull) return;
+    throw new LockstepError('too_much_drift', `${book.size()} rows of all tables differ, and no more are taken note of: mend what makes them differ and sweep again; \`lockstep check\` lists them all`, {
+      about: { table: table.pair.id },
+    });
   }
 
   private suspectEnded(table: TableSweep, suspect: Suspect, end: CheckEnd): void {

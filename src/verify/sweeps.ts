@@ -195,6 +195,7 @@ export class Sweeps {
     table.status = 'settling';
     await this.save(sweep, true);
     for (chunks.leaveToStream(table); table.waiting > 0 && !signal.aborted; chunks.leaveToStream(table)) {
+      chunks.refuseMoreDrift(table);
       await clock.sleep(SETTLE_WAIT_MS, signal);
       await this.save(sweep, false);
     }

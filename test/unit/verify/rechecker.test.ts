@@ -16,19 +16,16 @@ import { VirtualClock } from './memory/virtual-clock.ts';
 
 const SETTLE_MS = 2_000;
 
-it('counts towards settle only the time until the replica was asked: a slow answer of the primary proves nothing', async () => {
+/** A recheck of a table without a stream; `old` and `new` are its sides. */
+function bench(options: { oldDelayMs?: () => number; openMax?: number } = {}) {
   const clock = new VirtualClock();
   const pair = textPair('public.items', ['id', 'value']);
-  let readsOfOld = 0;
-  // The last read of the second confirm step takes longer than `settle`.
-  const old = new MemoryDatabase({ side: 'old', clock, delayMs: () => (readsOfOld === 4 ? SETTLE_MS : 0) });
+  const old = new MemoryDatabase({ side: 'old', clock, delayMs: options.oldDelayMs ?? (() => 0) });
   const neu = new MemoryDatabase({ side: 'new', clock });
-  old.trouble = () => readsOfOld++;
-  old.put(pair, ['k', 'after']);
-  neu.put(pair, ['k', 'before']);
   const metrics = new CountingMetrics();
   const pending = new PendingChecks([pair]);
-  const book = new DriftBook([pair], { sampler: new Sampler('full', hasher, ''), metrics, makeId: () => 'd' });
+  let drifts = 0;
+  const book = new DriftBook([pair], { sampler: new Sampler('full', hasher, ''), metrics, makeId: () => `d${drifts++}`, ...(options.openMax === undefined ? {} : { openMax: options.openMax }) });
   const rechecker = new Rechecker({
     pending,
     firstLook: new FirstLook(),
@@ -53,7 +50,16 @@ it('counts towards settle only the time until the replica was asked: a slow answ
   });
   const stop = new AbortController();
   setMaxListeners(100, stop.signal);
-  const running = rechecker.run(stop.signal);
+  return { clock, pair, old, neu, pending, book, stop, running: rechecker.run(stop.signal) };
+}
+
+it('counts towards settle only the time until the replica was asked: a slow answer of the primary proves nothing', async () => {
+  let readsOfOld = 0;
+  // The last read of the second confirm step takes longer than `settle`.
+  const { clock, pair, old, neu, pending, book, stop, running } = bench({ oldDelayMs: () => (readsOfOld === 4 ? SETTLE_MS : 0) });
+  old.trouble = () => readsOfOld++;
+  old.put(pair, ['k', 'after']);
+  neu.put(pair, ['k', 'before']);
   const ended = new Promise<CheckEnd>((resolve) => {
     pending.suspect(pair, ['k'], 'sweep', clock.nowMs(), resolve);
   });
@@ -64,4 +70,21 @@ it('counts towards settle only the time until the replica was asked: a slow answ
   expect(book.size()).toBe(0);
   stop.abort();
   await clock.until(Promise.all([running, applied]));
+});
+
+it('keeps what differs a pending check while no more drift can be booked, and books it when there is room', async () => {
+  const { clock, pair, old, neu, pending, book, stop, running } = bench({ openMax: 2 });
+  for (const key of ['a', 'b', 'c']) {
+    old.put(pair, [key, 'right']);
+    neu.put(pair, [key, 'wrong']);
+    pending.suspect(pair, [key], 'sweep', clock.nowMs(), null);
+  }
+  await clock.pass(60_000);
+  expect([book.openCount(pair.id), pending.tableSize(pair.id)]).toEqual([2, 1]);
+  const [booked] = [...book.all(pair.id)];
+  neu.put(pair, [booked?.key[0] ?? '', 'right']);
+  await clock.pass(60_000);
+  expect([book.openCount(pair.id), pending.tableSize(pair.id)]).toEqual([2, 0]);
+  stop.abort();
+  await clock.until(running);
 });

@@ -29,7 +29,7 @@ class Bench {
   readonly pending = new PendingChecks([this.pair]);
   readonly metrics = new CountingMetrics();
   readonly proofs = new Proofs([this.pair.id]);
-  readonly book = new DriftBook([this.pair], { sampler: new Sampler('full', hasher, ''), metrics: this.metrics, makeId: () => 'd' });
+  readonly book: DriftBook;
   readonly touched = new TouchedKeys([this.pair], () => '');
   readonly state = new MemoryState();
   readonly stop = new AbortController();
@@ -39,7 +39,8 @@ class Bench {
   chunkRows = CHUNK_ROWS;
   written = (): Promise<void> => Promise.resolve();
 
-  constructor(old: Record<string, string>, neu: Record<string, string>) {
+  constructor(old: Record<string, string>, neu: Record<string, string>, openMax = 1_000) {
+    this.book = new DriftBook([this.pair], { sampler: new Sampler('full', hasher, ''), metrics: this.metrics, makeId: () => 'd', openMax });
     for (const row of Object.entries(old)) this.old.put(this.pair, row);
     for (const row of Object.entries(neu)) this.new.put(this.pair, row);
   }
@@ -209,6 +210,16 @@ describe('a sweep', () => {
     expect(digested.length).toBeLessThanOrEqual(3);
     expect(second.suspected).toEqual(['k00009', 'k00150']);
     expect(resumed.progressOf(second.pair.id)).toMatchObject({ status: 'done', suspects: 2, drift: 2, rows: { old: '400', new: '400' } });
+  });
+
+  it('fails, and says why, where no more drift can be booked: it would wait until that which is open is mended', async () => {
+    const bench = new Bench(rows(40, { k00030: 'w' }), rows(40), 0);
+    const sweeps = await bench.sweeps();
+    const started = sweeps.start([bench.pair.id], bench.stop.signal);
+    const sweep = await bench.clock.until((started as NonNullable<typeof started>).done);
+    expect(sweep.status).toBe('failed');
+    expect(sweep.tables[0]?.error).toContain('no more are taken note of');
+    expect(bench.proofs.get(bench.pair.id).lastSweepEndedMs).toBeNull();
   });
 
   it('tells how far it is, how fast, and how long it will take, while it runs', async () => {
