@@ -24,14 +24,19 @@ async function* digested(comparison: Comparison, range: KeyRange, rows: number, 
   try {
     digests = await digestBoth(comparison, range);
   } catch (error) {
-    const part = Math.floor(rows / TIMEOUT_SPLIT);
-    if (!isTimeout(error) || part < PART_ROWS_MIN) throw error;
-    timedOut(rows);
-    const { sides, pair, signal } = comparison;
-    for await (const smaller of walk({ side: sides.old, pair, chunkRows: () => part, signal }, range.from, range.to)) yield* digested(comparison, smaller, part, timedOut);
+    if (!isTimeout(error) || Math.floor(rows / TIMEOUT_SPLIT) < PART_ROWS_MIN) throw error;
+    yield* compareParts(comparison, range, rows, timedOut);
     return;
   }
   yield* locate(comparison, range, digests);
+}
+
+/** Compares a range that takes a database too long to digest part by part. */
+export async function* compareParts(comparison: Comparison, range: KeyRange, rows: number, timedOut: (rows: number) => void): AsyncGenerator<ChunkFindings> {
+  timedOut(rows);
+  const part = Math.max(PART_ROWS_MIN, Math.floor(rows / TIMEOUT_SPLIT));
+  const { sides, pair, signal } = comparison;
+  for await (const smaller of walk({ side: sides.old, pair, chunkRows: () => part, signal }, range.from, range.to)) yield* digested(comparison, smaller, part, timedOut);
 }
 
 export function isTimeout(error: unknown): boolean {

@@ -59,6 +59,14 @@ export interface PartDigest {
   readonly sum: string;
 }
 
+/** A range's digest with some rows apart. */
+export interface ApartDigest {
+  /** Of the range's other rows. */
+  readonly rest: Digest;
+  /** Row digests of those that are apart, by `keyId`; a key that is absent has no row in the range. */
+  readonly apart: ReadonlyMap<KeyId, string>;
+}
+
 export interface ClockSample {
   /** The database's clock, µs since 1970. */
   readonly databaseUs: bigint;
@@ -114,8 +122,10 @@ export interface Database {
   bucketDigests(pair: Pair, range: KeyRange, buckets: number, path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<number, Digest>>;
   /** The key that stands `rows` rows after `range.from` within the range, and none if it has no more than that. */
   keyAfter(pair: Pair, range: KeyRange, rows: number, signal: AbortSignal): Promise<RowKey | null>;
-  /** Row digests of these keys' rows by `keyId`, some thousands at most; a key that is absent has no row. */
-  keyDigests(pair: Pair, keys: readonly RowKey[], path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<KeyId, string>>;
+  /** A range's digest with the rows of these keys apart, some thousands at most; all of one moment. */
+  digestApart(pair: Pair, range: KeyRange, keys: readonly RowKey[], path: DigestPath, signal: AbortSignal): Promise<ApartDigest>;
+  /** Row digests of these keys' rows by `keyId`, some thousands at most; a key that is absent has no row. @param range where only rows within it count */
+  keyDigests(pair: Pair, keys: readonly RowKey[], path: DigestPath, signal: AbortSignal, range?: KeyRange): Promise<ReadonlyMap<KeyId, string>>;
   /** Digests of a bag by a hash of the rows, the same on both sides: one for each of `buckets`, the empty ones absent. @param buckets a power of 2 */
   bagDigests(pair: Pair, buckets: number, signal: AbortSignal): Promise<ReadonlyMap<number, Digest>>;
   /** Distinct rows of some of a bag's buckets, at most `limit` of them. */

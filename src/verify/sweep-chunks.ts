@@ -1,19 +1,22 @@
 import pLimit from 'p-limit';
+import type { LimitFunction } from 'p-limit';
 import { ChunkSize } from '../domain/chunk-size.ts';
 import { LockstepError } from '../domain/errors.ts';
 import { isBag } from '../domain/bag.ts';
 import type { Side } from '../domain/pair.ts';
-import type { RowKey } from '../domain/row.ts';
+import { keyId, type RowKey } from '../domain/row.ts';
 import { askingAgain, type Ask } from './asking.ts';
 import { compareBag } from './bag-compare.ts';
-import { compareChunk } from './chunk-findings.ts';
+import { compareChunk, compareParts, isTimeout } from './chunk-findings.ts';
 import type { DriftBook } from './drift-book.ts';
+import { HotChunk } from './hot-chunk.ts';
+import { hotKeysWithin, type HotKey } from './hot-keys.ts';
 import type { CheckEnd, PendingChecks } from './pending-checks.ts';
 import type { ChunkBoard, Clock, Database, KeyRange, VerifyMetrics } from './ports.ts';
 import type { Proofs } from './proofs.ts';
 import { SharedChunks, type SharedFindings } from './shared-chunks.ts';
 import type { SweepBrake } from './sweep-brake.ts';
-import { persistent, timed, type ChunkFindings, type Comparison, type Digester, type Sides } from './sweep-compare.ts';
+import { locate, persistent, timed, type ChunkFindings, type Comparison, type Digester, type Sides } from './sweep-compare.ts';
 import { planChunks } from './sweep-plan.ts';
 import type { Chunk, Suspect, TableSweep, Tally } from './table-sweep.ts';
 import { compareKeys, touchedParts, type TouchedPart } from './touched-compare.ts';
@@ -23,6 +26,9 @@ import type { TouchedScope } from './touched-keys.ts';
 const SUSPECTS_MAX = 4_000;
 const SUSPECTS_WAIT_MS = 50;
 const EVERYTHING: KeyRange = { from: null, to: null };
+
+/** Chunks that may wait for news of changes beside those that are compared: each keeps its hot rows' digests. */
+const NEWS_CHUNKS_MAX = 16;
 
 export interface ChunkSweeperParts {
   readonly sides: Readonly<Record<Side, Database>>;
@@ -85,17 +91,25 @@ export class ChunkSweeper {
     const asked: Sides = { old: askable(sides.old), new: askable(sides.new) };
     const limit = pLimit(concurrency);
     const running = new Set<Promise<void>>();
+    const following = new Set<Promise<void>>();
     const failure = new AbortController();
     const looking = new AbortController();
     const chunkSignal = AbortSignal.any([signal, failure.signal]);
     const comparison: Comparison = { sides: asked, pair, path: table.strategy.path, signal: chunkSignal };
     const startedMs = table.workedMs(clock.nowMs());
+    const track = (among: Set<Promise<void>>, work: Promise<void>): void => {
+      const tracked = work.finally(() => among.delete(tracked));
+      tracked.catch((error: unknown) => failure.abort(error));
+      among.add(tracked);
+    };
     const begin = (chunk: Chunk, part: TouchedPart): void => {
-      const comparing = limit(() => this.compareChunk(table, chunk, part, comparison, size))
-        .then(compared)
-        .finally(() => running.delete(comparing));
-      comparing.catch((error: unknown) => failure.abort(error));
-      running.add(comparing);
+      const comparing = limit(() => this.compareChunk(table, chunk, part, comparison, size)).then(async (hot) => {
+        if (hot === null) return compared();
+        const follow = this.follow(table, chunk, hot, comparison, limit).then(compared);
+        if (following.size >= NEWS_CHUNKS_MAX) return follow;
+        track(following, follow);
+      });
+      track(running, comparing);
     };
     const awaited = table.beginAwaited();
     if (awaited !== null) for (const key of awaited.keys) await this.suspect(table, awaited.chunk, key, chunkSignal);
@@ -131,10 +145,11 @@ export class ChunkSweeper {
         else begin(left, { kind: 'range', range: left.range });
       }
       await Promise.all(running);
+      await Promise.all(following);
     } catch (error) {
       const reason: unknown = failure.signal.aborted ? failure.signal.reason : error;
       failure.abort(reason);
-      await Promise.allSettled(running);
+      await Promise.allSettled([...running, ...following]);
       throw reason;
     } finally {
       looking.abort();
@@ -172,12 +187,16 @@ export class ChunkSweeper {
   /** Counts what a helper found, and hands its suspects to the recheck. */
   private async consume(table: TableSweep, chunk: Chunk, findings: SharedFindings, signal: AbortSignal): Promise<void> {
     let suspects = 0;
+    let isUnexplained = false;
     for await (const keys of findings.suspects()) {
       suspects += keys.length;
-      for (const key of keys) await this.suspect(table, chunk, key, signal);
+      for (const key of keys) {
+        isUnexplained ||= !this.isKnown(table, key);
+        await this.suspect(table, chunk, key, signal);
+      }
     }
     this.countRows(table, chunk, findings.equalRows, [findings.oldRows, findings.newRows]);
-    this.end(table, chunk, suspects === 0);
+    this.end(table, chunk, suspects === 0, isUnexplained);
   }
 
   /** So many rows of old and new were compared, and so many of them are equal. */
@@ -190,8 +209,8 @@ export class ChunkSweeper {
   }
 
   /** All of a chunk is compared. */
-  private end(table: TableSweep, chunk: Chunk, isEqual: boolean): void {
-    table.end(chunk, isEqual);
+  private end(table: TableSweep, chunk: Chunk, isEqual: boolean, isUnexplained: boolean): void {
+    table.end(chunk, isEqual, isUnexplained);
     this.parts.metrics.sweepChunk(table.pair.id, isEqual ? 'equal' : 'differing');
   }
 
@@ -203,15 +222,69 @@ export class ChunkSweeper {
     });
   }
 
-  private async compareChunk(table: TableSweep, chunk: Chunk, part: TouchedPart, comparison: Comparison, size: ChunkSize): Promise<void> {
+  /** Compares a chunk; what comes back differs beside its hot rows, and is to be followed. */
+  private async compareChunk(table: TableSweep, chunk: Chunk, part: TouchedPart, comparison: Comparison, size: ChunkSize): Promise<HotChunk | null> {
+    const timedOut = (rows: number): void => size.timedOut(rows);
+    if (isBag(table.pair)) {
+      await this.take(table, chunk, compareBag(comparison, table.estimatedRows), comparison.signal);
+      return null;
+    }
+    if (part.kind === 'keys') {
+      await this.take(table, chunk, compareKeys(comparison, part.keys), comparison.signal);
+      return null;
+    }
+    const hot = table.mostlyDiffers ? null : this.hotKeys(table, part.range);
+    if (hot === null) {
+      await this.take(table, chunk, compareChunk(comparison, part.range, size.rows, this.likelyDiffers(table, size.rows), timedOut), comparison.signal);
+      return null;
+    }
+    const rows = size.rows;
+    try {
+      const look = await HotChunk.look(comparison, part.range, hot);
+      const found = look.findings();
+      if (found === null) return look;
+      await this.take(table, chunk, [found], comparison.signal);
+    } catch (error) {
+      if (!isTimeout(error)) throw error;
+      await this.take(table, chunk, compareParts(comparison, part.range, rows, timedOut), comparison.signal);
+    }
+    return null;
+  }
+
+  /** Goes on with a chunk that differs beside its hot rows: first for changes that were not consumed when it was looked at, then for anything else. */
+  private async follow(table: TableSweep, chunk: Chunk, look: HotChunk, comparison: Comparison, limit: LimitFunction): Promise<void> {
+    const { range } = look;
+    const hotNow = (): readonly HotKey[] | null => this.hotKeys(table, range);
+    let found = await look.waitForNews(hotNow, this.parts.clock);
+    if (found === null && look.hasHeard) {
+      const again = await limit(() => HotChunk.look(comparison, range, hotNow() ?? []));
+      found = again.findings() ?? (await again.waitForNews(hotNow, this.parts.clock));
+    }
+    if (found !== null) await this.take(table, chunk, [found], comparison.signal);
+    else await limit(() => this.take(table, chunk, locate(comparison, range, look.whole), comparison.signal));
+  }
+
+  /** Counts what was found of a chunk, and hands its suspects to the recheck. */
+  private async take(table: TableSweep, chunk: Chunk, findings: AsyncIterable<ChunkFindings> | Iterable<ChunkFindings>, signal: AbortSignal): Promise<void> {
     let suspects = 0;
-    const compared = isBag(table.pair) ? compareBag(comparison, table.estimatedRows) : findings(this.likelyDiffers(table, size.rows), part, comparison, size);
-    for await (const found of compared) {
+    let isUnexplained = false;
+    for await (const found of findings) {
       this.countRows(table, chunk, found.equalRows, found.rows);
       suspects += found.suspects.length;
-      for (const key of found.suspects) await this.suspect(table, chunk, key, comparison.signal);
+      for (const key of found.suspects) {
+        isUnexplained ||= !this.isKnown(table, key);
+        await this.suspect(table, chunk, key, signal);
+      }
     }
-    this.end(table, chunk, suspects === 0);
+    this.end(table, chunk, suspects === 0, isUnexplained);
+  }
+
+  private isKnown({ pair }: TableSweep, key: RowKey): boolean {
+    return this.parts.pending.get(pair.id, keyId(key)) !== undefined;
+  }
+
+  private hotKeys({ pair }: TableSweep, range: KeyRange): readonly HotKey[] | null {
+    return hotKeysWithin(this.parts.pending, pair, range);
   }
 
   /** Where the next chunk is likely to differ, it is parted into buckets at once: its whole digest would only say that it does. */
@@ -308,9 +381,4 @@ function aborted(signal: AbortSignal): Promise<void> {
 
 async function* wholeTable(ranges: AsyncIterable<KeyRange> | Iterable<KeyRange>): AsyncGenerator<TouchedPart> {
   for await (const range of ranges) yield { kind: 'range', range };
-}
-
-function findings(likelyDiffers: boolean, part: TouchedPart, comparison: Comparison, size: ChunkSize): AsyncGenerator<ChunkFindings> {
-  if (part.kind === 'keys') return compareKeys(comparison, part.keys);
-  return compareChunk(comparison, part.range, size.rows, likelyDiffers, (rows) => size.timedOut(rows));
 }

@@ -34,7 +34,7 @@ export interface ChunkFindings {
 /** What comparing asks of a database. */
 export type Digester = Pick<
   Database,
-  'bagDigests' | 'bagHashes' | 'bucketDigests' | 'digest' | 'findsRanges' | 'keyAfter' | 'keyDigests' | 'keysEvery' | 'rangeDigests' | 'rangeRowDigests' | 'rowDigests' | 'splitKeys'
+  'bagDigests' | 'bagHashes' | 'bucketDigests' | 'digest' | 'digestApart' | 'findsRanges' | 'keyAfter' | 'keyDigests' | 'keysEvery' | 'rangeDigests' | 'rangeRowDigests' | 'rowDigests' | 'splitKeys'
 >;
 
 /** The two sides of a comparison. */
@@ -56,9 +56,10 @@ export function persistent(database: Digester, ask: <Answer>(question: () => Pro
   return {
     splitKeys: (pair, after, signal) => ask(() => database.splitKeys(pair, after, signal), signal),
     digest: (pair, range, path, signal) => ask(() => database.digest(pair, range, path, signal), signal),
+    digestApart: (pair, range, keys, path, signal) => ask(() => database.digestApart(pair, range, keys, path, signal), signal),
     bucketDigests: (pair, range, buckets, path, signal) => ask(() => database.bucketDigests(pair, range, buckets, path, signal), signal),
     keyAfter: (pair, range, rows, signal) => ask(() => database.keyAfter(pair, range, rows, signal), signal),
-    keyDigests: (pair, keys, path, signal) => ask(() => database.keyDigests(pair, keys, path, signal), signal),
+    keyDigests: (pair, keys, path, signal, range) => ask(() => database.keyDigests(pair, keys, path, signal, range), signal),
     findsRanges: (pair, signal) => ask(() => database.findsRanges(pair, signal), signal),
     keysEvery: (pair, range, rows, signal) => ask(() => database.keysEvery(pair, range, rows, signal), signal),
     rangeDigests: (pair, ranges, path, signal) => ask(() => database.rangeDigests(pair, ranges, path, signal), signal),
@@ -77,6 +78,12 @@ export function timed(database: Digester, nowMs: () => number, took: (rows: numb
       const askedAtMs = nowMs();
       const digest = await database.digest(pair, range, path, signal);
       took(Number(digest.rows), nowMs() - askedAtMs);
+      return digest;
+    },
+    digestApart: async (pair, range, keys, path, signal) => {
+      const askedAtMs = nowMs();
+      const digest = await database.digestApart(pair, range, keys, path, signal);
+      took(Number(digest.rest.rows) + digest.apart.size, nowMs() - askedAtMs);
       return digest;
     },
   };

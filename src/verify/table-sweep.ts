@@ -80,7 +80,7 @@ export class TableSweep {
   private pause: { readonly reason: PauseReason; readonly sinceMs: number } | null = null;
   private pausedBeforeMs = 0;
   private readonly pace = new Pace();
-  /** Whether each of the last chunks was equal. */
+  /** Whether each of the last chunks differed for other reasons than changes that are known to be under way. */
   private recent: readonly boolean[] = [];
 
   constructor(pair: Pair, nowMs: number, kind: SweepKind = 'full') {
@@ -132,10 +132,10 @@ export class TableSweep {
     return this.walkedRows;
   }
 
-  /** Whether most of the last chunks differed. */
+  /** Whether most of the last chunks differed, and not just for changes that are known to be under way. */
   get mostlyDiffers(): boolean {
     const { length } = this.recent;
-    return length >= RECENT_CHUNKS_MIN && 2 * this.recent.filter((isEqual) => !isEqual).length > length;
+    return length >= RECENT_CHUNKS_MIN && 2 * this.recent.filter((isUnexplained) => isUnexplained).length > length;
   }
 
   /** A chunk is about to be compared; chunks begin in key order. */
@@ -179,9 +179,12 @@ export class TableSweep {
     return nowMs - this.pausedBeforeMs - (this.pause === null ? 0 : nowMs - this.pause.sinceMs);
   }
 
-  /** All of a chunk is compared; its suspects may wait still. */
-  end(chunk: Chunk, isEqual: boolean): void {
-    this.recent = [...this.recent, isEqual].slice(-RECENT_CHUNKS);
+  /**
+   * All of a chunk is compared; its suspects may wait still.
+   * @param isUnexplained it differs in rows of which no change is known to be under way
+   */
+  end(chunk: Chunk, isEqual: boolean, isUnexplained = !isEqual): void {
+    this.recent = [...this.recent, isUnexplained].slice(-RECENT_CHUNKS);
     this.count(chunk, { chunksDone: 1, chunksDiffering: isEqual ? 0 : 1 });
     chunk.compared = true;
     this.keepSettled();

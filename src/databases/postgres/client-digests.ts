@@ -12,6 +12,8 @@ export interface ClientDigestsOptions {
   readonly copy: (pair: Pair, range: KeyRange, withKeys: boolean, onData: (piece: Buffer) => void, signal: AbortSignal) => Promise<void>;
   /** The same of many ranges; where keys are not wanted, each range's place (from 1, an int8) comes first. */
   readonly copyRanges: (pair: Pair, ranges: readonly KeyRange[], withKeys: boolean, onData: (piece: Buffer) => void, signal: AbortSignal) => Promise<void>;
+  /** The same of the range's rows with these keys, each row behind its key's place (from 1) as text; with `whole`, all rows of the range behind NULL too. */
+  readonly copyApart: (pair: Pair, range: KeyRange, keys: readonly RowKey[], whole: boolean, onData: (piece: Buffer) => void, signal: AbortSignal) => Promise<void>;
   readonly canonicalKey: (pair: Pair, texts: TextRow) => RowKey;
 }
 
@@ -22,6 +24,8 @@ const SEED = 0n;
 /** Of an int8 field in COPY's binary form: its length, where the lower half of a small one stands, and where it ends. */
 const PLACE_AT = 8;
 const PLACE_END = 12;
+/** Of a field's length in COPY's binary form. */
+const LENGTH_BYTES = 4;
 
 /** Thrown out of a COPY that has told enough. */
 const ENOUGH = new LockstepError('enough_rows', 'the range holds more rows than were asked for');
@@ -83,6 +87,27 @@ export class ClientDigests {
   rangeRowDigests(pair: Pair, ranges: readonly KeyRange[], limit: number, signal: AbortSignal): Promise<readonly RowDigest[]> {
     const { copyRanges } = this.options;
     return this.gather(pair, limit, (onData) => copyRanges(pair, ranges, true, onData, signal), () => true);
+  }
+
+  /** The range's digest, where `whole`, and place (from 1) and digest of its rows that have these keys. */
+  async apart(pair: Pair, range: KeyRange, keys: readonly RowKey[], whole: boolean, signal: AbortSignal): Promise<{ readonly whole: Digest; readonly apart: readonly (readonly [place: number, digest: string])[] }> {
+    const hash = await this.hasher();
+    const apart: [number, string][] = [];
+    let rows = 0;
+    let sum = 0n;
+    const reader = new CopyReader((tuple) => {
+      const length = tuple.readInt32BE(0);
+      if (length < 0) {
+        rows++;
+        sum += hash(tuple.subarray(LENGTH_BYTES));
+        return;
+      }
+      const end = LENGTH_BYTES + length;
+      apart.push([Number(tuple.toString('latin1', LENGTH_BYTES, end)), hash(tuple.subarray(end)).toString()]);
+    });
+    await this.options.copyApart(pair, range, keys, whole, (piece) => reader.push(piece), signal);
+    reader.finish();
+    return { whole: { rows: BigInt(rows), sum: sum.toString() }, apart };
   }
 
   async rowDigests(pair: Pair, range: KeyRange, limit: number, signal: AbortSignal, only?: BucketChoice): Promise<readonly RowDigest[]> {

@@ -9,12 +9,13 @@ import type { DigestPath } from '../../domain/status.ts';
 import { valuesOf } from '../../domain/values/column-values.ts';
 import type { Pressure } from '../../domain/sweep-pause.ts';
 import { CHAIN_PROBE_SQL } from '../../domain/values/hash-sql.ts';
-import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, PartDigest, RowDigest, RowHashCounts, RowRead, RowsRead } from '../../verify/ports.ts';
+import type { ApartDigest, BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, PartDigest, RowDigest, RowHashCounts, RowRead, RowsRead } from '../../verify/ports.ts';
+import { apartStatement, copyApartStatement } from './apart-sql.ts';
 import { describeExpression, describeTable } from './catalogue.ts';
 import { ClientDigests } from './client-digests.ts';
 import { BAG_VALUE_CHARS, bagDigestsStatement, bagHashesStatement, bagRowsStatement } from './bag-sql.ts';
 import type { SqlPath, Statement } from './digest-sql.ts';
-import { bucketDigestsStatement, copyStatement, correlationStatement, digestStatement, keyAfterStatement, keyDigestsStatement, rowDigestsStatement, splitKeysStatement } from './digest-sql.ts';
+import { bucketDigestsStatement, copyStatement, correlationStatement, digestStatement, keyAfterStatement, rowDigestsStatement, splitKeysStatement } from './digest-sql.ts';
 import type { ByteOrdered } from './key-sql.ts';
 import { ROW, canHold, filterSql, keyColumns, quoteTable, sortsAsText } from './key-sql.ts';
 import { PRESSURE_SQL, pressureOf } from './pressure-sql.ts';
@@ -35,6 +36,8 @@ const NO_ROWS: PartDigest = { rows: 0, sum: '0' };
 /** A bag is read as a whole: a sweep's scan and a recheck's at once, each for so long at most. */
 const SCANS_AT_ONCE = 2;
 const SCAN_TIMEOUT_MS = 1_800_000;
+
+const WHOLE_TABLE: KeyRange = { from: null, to: null };
 
 /** Locales of libc and of PostgreSQL's own provider that order text by its bytes. */
 const BYTE_LOCALES = `('C', 'POSIX', 'C.UTF-8', 'C.utf8')`;
@@ -88,6 +91,7 @@ export class PostgresDatabase implements Database {
     this.client = new ClientDigests({
       copy: (pair, range, withKeys, onData, signal) => this.copy(pair, range, withKeys, onData, signal),
       copyRanges: (pair, ranges, withKeys, onData, signal) => this.copyRanges(pair, ranges, withKeys, onData, signal),
+      copyApart: (pair, range, keys, whole, onData, signal) => this.copyApart(pair, range, keys, whole, onData, signal),
       canonicalKey: (pair, texts) => this.canonicalKey(pair, texts),
     });
     this.nowUs = options.nowUs ?? ((): bigint => BigInt(Date.now()) * 1000n);
@@ -299,18 +303,16 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     return (await Promise.all([read(), ...alone])).flat();
   }
 
-  async keyDigests(pair: Pair, keys: readonly RowKey[], path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<KeyId, string>> {
-    const { asked, parameters } = this.byKey(pair, keys);
-    // COPY takes no keys: rows picked by key are few, and any two versions digest canonical text alike.
-    const sql = keyDigestsStatement(pair, this.side, path === 'client' ? 'portable' : path);
-    const rows = await this.sessions.query(sql, parameters, qualifiedName(tableOn(pair, this.side)), signal);
-    const digests = new Map<KeyId, string>();
-    for (const [place, digest = null] of rows) {
-      const id = keyId(asked[Number(place) - 1] as RowKey);
-      if (digests.has(id)) throw keyNotUnique(pair, this.side);
-      digests.set(id, digest ?? '');
-    }
-    return digests;
+  async keyDigests(pair: Pair, keys: readonly RowKey[], path: DigestPath, signal: AbortSignal, range: KeyRange = WHOLE_TABLE): Promise<ReadonlyMap<KeyId, string>> {
+    return (await this.askApart(pair, range, keys, path, false, signal)).apart;
+  }
+
+  async digestApart(pair: Pair, range: KeyRange, keys: readonly RowKey[], path: DigestPath, signal: AbortSignal): Promise<ApartDigest> {
+    if (keys.length === 0) return { rest: await this.digest(pair, range, path, signal), apart: new Map() };
+    const { whole, apart } = await this.askApart(pair, range, keys, path, true, signal);
+    let sum = BigInt(whole.sum);
+    for (const digest of apart.values()) sum -= BigInt(digest);
+    return { rest: { rows: whole.rows - BigInt(apart.size), sum: sum.toString() }, apart };
   }
 
   async bagDigests(pair: Pair, buckets: number, signal: AbortSignal): Promise<ReadonlyMap<number, Digest>> {
@@ -401,6 +403,35 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   /** Asks a question that reads a whole table. */
   private scan(pair: Pair, { sql, parameters }: Statement, signal: AbortSignal): Promise<TextRow[]> {
     return this.scans.query(sql, parameters, qualifiedName(tableOn(pair, this.side)), signal);
+  }
+
+  /** A range's digest, where `whole`, and the digests of its rows that have these keys; all of one moment. */
+  private async askApart(pair: Pair, range: KeyRange, keys: readonly RowKey[], path: DigestPath, whole: boolean, signal: AbortSignal): Promise<{ readonly whole: Digest; readonly apart: ReadonlyMap<KeyId, string> }> {
+    const { asked, parameters } = this.byKey(pair, keys);
+    const apart = new Map<KeyId, string>();
+    const put = (place: number, digest: string): void => {
+      const id = keyId(asked[place - 1] as RowKey);
+      if (apart.has(id)) throw keyNotUnique(pair, this.side);
+      apart.set(id, digest);
+    };
+    if (path === 'client') {
+      const answer = await this.client.apart(pair, range, asked, whole, signal);
+      for (const [place, digest] of answer.apart) put(place, digest);
+      return { whole: answer.whole, apart };
+    }
+    const rows = await this.ranged(pair, signal, (byteOrdered) => apartStatement(pair, this.side, range, parameters, path, byteOrdered, whole));
+    let total: Digest = { rows: 0n, sum: '0' };
+    for (const [place = null, digest = null, sum = null] of rows) {
+      if (place === null) total = { rows: BigInt(digest ?? '0'), sum: sum ?? '0' };
+      else put(Number(place), digest ?? '');
+    }
+    return { whole: total, apart };
+  }
+
+  private async copyApart(pair: Pair, range: KeyRange, keys: readonly RowKey[], whole: boolean, onData: (piece: Buffer) => void, signal: AbortSignal): Promise<void> {
+    const { parameters } = this.byKey(pair, keys);
+    const sql = copyApartStatement(pair, this.side, range, parameters, await this.byteOrderedColumns(pair, signal), whole);
+    await this.sessions.copyOut(sql, onData, qualifiedName(tableOn(pair, this.side)), signal);
   }
 
   private async copy(pair: Pair, range: KeyRange, withKeys: boolean, onData: (piece: Buffer) => void, signal: AbortSignal): Promise<void> {

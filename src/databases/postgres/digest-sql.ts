@@ -6,7 +6,7 @@ import { valuesOf } from '../../domain/values/column-values.ts';
 import { binarySql, rowHashChainSql } from '../../domain/values/hash-sql.ts';
 import type { BucketChoice, KeyRange } from '../../verify/ports.ts';
 import type { ByteOrdered } from './key-sql.ts';
-import { castOf, columnSql, fromKeysSql, keyColumns, orderSql, rangeSql, sortsAsText } from './key-sql.ts';
+import { castOf, columnSql, keyColumns, orderSql, rangeSql, sortsAsText } from './key-sql.ts';
 
 export interface Statement {
   readonly sql: string;
@@ -95,12 +95,6 @@ export function rowDigestsStatement(
   const filtered = `SELECT v.* FROM (SELECT ${[...keyTexts, ...order, row.inner, key.inner].join(', ')} ${from}${fence(path)}) v WHERE ${key.outer} = ANY ($${parameters.length - 1}::int8[])`;
   const orders = keys.map((_key, index) => `v.o${index}`);
   return { sql: `SELECT ${selected} FROM (${filtered}) v ORDER BY ${orders.join(', ')} LIMIT $${parameters.length}::int8`, parameters };
-}
-
-/** Place (from 1) and hash of the rows of keys; parameter n is the array of the nth key column's texts. */
-export function keyDigestsStatement(pair: Pair, side: Side, path: SqlPath): string {
-  const { inner, outer } = rowHash(pair, side, path);
-  return `SELECT asked.n::text, (${outer})::text ${fromKeysSql(pair, side, inner, fence(path))} v`;
 }
 
 /** COPY of a range's compared values in binary form; where keys are wanted, their texts come first, and rows in key order. */

@@ -54,6 +54,12 @@ async function equalOn(pair: Pair): Promise<DigestPath[]> {
   return equal;
 }
 
+/** A key's value that no row has, of the same type. */
+function another(value: string): string {
+  if (/^[-0-9a-f]{36}$/.test(value)) return value.replace(/.$/, (digit) => (digit === '0' ? '1' : '0'));
+  return /^-?[0-9]+$/.test(value) ? `77${value.replace('-', '')}` : `${value}9`;
+}
+
 const COUNTED = 'id int PRIMARY KEY, a int, b int';
 const DOUBLES = 'id int PRIMARY KEY, a float8, b float8';
 
@@ -80,6 +86,56 @@ describe('digests of any path', () => {
       expect(differing).toEqual([['y', '1'], ['z', '1'], ['w', '1']]);
       expect([left.size, right.size]).toEqual([3, 3]);
     }
+  });
+
+  it.each<[string, string, (i: string) => string, (i: number) => string[], KeyRange]>([
+    ['whole numbers', 'id int8 PRIMARY KEY, v int', (i) => `${i} - 20`, (i) => [String(i - 20)], { from: ['-5'], to: ['12'] }],
+    ['texts', 'id text PRIMARY KEY, v int', (i) => `'k' || ${i}`, (i) => [`k${i}`], { from: ['k15'], to: ['k30'] }],
+    ['uuids', 'id uuid PRIMARY KEY, v int', (i) => `md5(${i}::text)::uuid`, () => [], { from: ['40000000-0000-0000-0000-000000000000'], to: ['c0000000-0000-0000-0000-000000000000'] }],
+    ['labels', 'id public.mood, n int, v int, PRIMARY KEY (n, id)', (i) => `CASE WHEN ${i} % 2 = 0 THEN 'sad' ELSE 'ok' END::public.mood, ${i}`, (i) => [String(i), i % 2 === 0 ? 'sad' : 'ok'], { from: ['7'], to: ['30'] }],
+    ['several columns, without an end', 'a int, b text, v int, PRIMARY KEY (a, b)', (i) => `${i} % 3, 'it''s ' || ${i}`, (i) => [String(i % 3), `it's ${i}`], { from: ['1', `it's 2`], to: null }],
+  ])('with rows apart are those of the others and of each, for %s', async (_what, columns, keySql, keyOf, range) => {
+    const pair = await twoTables(columns, [], []);
+    for (const server of [servers.old, servers.new]) await server.query(`INSERT INTO public.${pair.old.name} SELECT ${keySql('i')}, i FROM generate_series(1, 40) i`);
+    // Two rows differ, one of them is apart.
+    await servers.new.query(`UPDATE public.${pair.old.name} SET v = -v WHERE v IN (20, 25)`);
+    for (const path of PATHS) {
+      const all = await old.rowDigests(pair, ALL, 100, path, FOREVER);
+      const within = await old.rowDigests(pair, range, 100, path, FOREVER);
+      expect([all.length, within.length > 3 && within.length < 40]).toEqual([40, true]);
+      const digestOf = new Map(within.map(({ key, digest }) => [keyId(key), digest]));
+      const known = keyOf(20).length > 0 ? [keyOf(20), keyOf(1), keyOf(40)] : [all[0]?.key, all[20]?.key, all[39]?.key].map((key) => key as RowKey);
+      for (const keys of [known, [...known, ...known.map((key) => key.map(another))], all.map(({ key }) => key), []]) {
+        const told = await old.digestApart(pair, range, keys, path, FOREVER);
+        const inside = keys.map(keyId).filter((id) => digestOf.has(id));
+        expect(told.apart).toEqual(new Map(inside.map((id) => [id, digestOf.get(id)])));
+        expect(await old.keyDigests(pair, keys, path, FOREVER, range)).toEqual(told.apart);
+        const whole = await old.digest(pair, range, path, FOREVER);
+        const sum = [...told.apart.values()].reduce((total, digest) => total - BigInt(digest), BigInt(whole.sum));
+        expect(told.rest).toEqual({ rows: whole.rows - BigInt(told.apart.size), sum: sum.toString() });
+      }
+      if (keyOf(20).length === 0) continue;
+      const alike = async (keys: readonly RowKey[]): Promise<boolean> => {
+        const [left, right] = [await old.digestApart(pair, range, keys, path, FOREVER), await neu.digestApart(pair, range, keys, path, FOREVER)];
+        return sameDigest(left.rest, right.rest);
+      };
+      expect([path, await alike([keyOf(20)]), await alike([keyOf(25)]), await alike([keyOf(20), keyOf(25)])]).toEqual([path, false, false, true]);
+    }
+  });
+
+  it('with rows apart see one moment of the rest and of those', async () => {
+    const pair = await twoTables('id int PRIMARY KEY, v int', [], []);
+    const name = `public.${pair.old.name}`;
+    await servers.old.query(`INSERT INTO ${name} SELECT i, 0 FROM generate_series(1, 2000) i`);
+    const writes = servers.old.query(`DO $$ BEGIN FOR n IN 1..150 LOOP UPDATE ${name} SET v = n WHERE id IN (7, 1500); COMMIT; END LOOP; END $$`);
+    const rests = new Map<DigestPath, Digest>();
+    for (let look = 0; look < 40; look++) {
+      const path = PATHS[look % PATHS.length] as DigestPath;
+      const { rest } = await old.digestApart(pair, ALL, [['7'], ['1500']], path, FOREVER);
+      expect(rest).toEqual(rests.get(path) ?? rest);
+      rests.set(path, rest);
+    }
+    await writes;
   });
 
   it('the shape of a table changes when it is altered, truncated or rewritten, and not when rows change', async () => {

@@ -104,7 +104,26 @@ INSERT INTO accounts SELECT i, 'owner ' || i, i * 1.25, timestamptz '2024-01-01 
 
   /** Drift ever found. */
   async drift(): Promise<number> {
-    return (await this.watched.service.get<{ items: unknown[] }>('/v1/drift?limit=500')).items.length;
+    return (await this.found('')).length;
+  }
+
+  /** Keys and kinds of the drift that is open. */
+  async openDrift(): Promise<readonly string[]> {
+    return (await this.found('&status=open')).map(({ key, kind }) => `${key['id']} ${kind}`);
+  }
+
+  /** Waits until all that was written by now has its verdict. */
+  settled(): Promise<unknown> {
+    return this.watched.settled();
+  }
+
+  /** Runs statements on one side, behind the pipeline's back where that is new. */
+  async execute(side: 'old' | 'new', sql: string): Promise<void> {
+    await this.stack[side].query(sql);
+  }
+
+  private async found(filter: string): Promise<readonly { readonly key: Readonly<Record<string, string>>; readonly kind: string }[]> {
+    return (await this.watched.service.get<{ items: { key: Record<string, string>; kind: string }[] }>(`/v1/drift?limit=500${filter}`)).items;
   }
 
   /** Rows that old has now. */

@@ -22,6 +22,7 @@ function sideOf(keys: readonly string[], splits: readonly string[]): Digester {
     digest: none,
     bucketDigests: none,
     findsRanges: none,
+    digestApart: none,
     keyDigests: none,
     keysEvery: none,
     rangeDigests: none,

@@ -498,6 +498,55 @@ describe('a row that differs with a change of it under way', () => {
   });
 });
 
+describe('a table with changes under way', () => {
+  const position = { topic: 't', partition: 0, offset: '1', lsn: null, txId: null };
+
+  /** A bench of 20 rows in 5 chunks of which these keys differ, with a change of each of `hot` under way; and what the sweep asks. */
+  function live(differing: readonly string[], hot: readonly string[]): { bench: Bench; asked: Record<string, number>; change: (key: string) => void } {
+    const bench = new Bench(rows(20, Object.fromEntries(differing.map((key) => [key, 'w']))), rows(20));
+    const change = (key: string): void => void bench.pending.addChange(bench.pair, [key], { committedAtUs: 1n, lsn: null, hash: 5n, unknownColumns: [], position }, bench.clock.nowMs(), 1_000_000_000);
+    for (const key of hot) change(key);
+    bench.proofs.sweepEnded(bench.pair.id, { startedAtUs: 1n, endedAtMs: 1, clean: true, asked: false, oldRows: 20n, newRows: 20n });
+    const asked: Record<string, number> = {};
+    bench.old.trouble = (question) => void (asked[question] = (asked[question] ?? 0) + 1);
+    return { bench, asked, change };
+  }
+
+  it('has its hot rows told apart, and no chunk read again for them', async () => {
+    const { bench, asked } = live(['k00001', 'k00009'], ['k00001', 'k00009', 'k00010']);
+    expect(await bench.run()).toMatchObject({ status: 'done', suspects: 2, drift: 0, chunksDone: 5, chunksDiffering: 2, rows: { old: '20', new: '20' } });
+    expect(asked['digestApart']).toBe(5);
+    expect(asked['rowDigests']).toBeUndefined();
+    expect([...bench.pending.checksOf(bench.pair.id)].filter(({ suspected }) => suspected).map(({ id }) => id)).toEqual(['k00001', 'k00009']);
+  });
+
+  it('has what differs beside its hot rows found', async () => {
+    const { bench } = live(['k00001', 'k00002', 'k00009'], ['k00001', 'k00010']);
+    expect(await bench.run()).toMatchObject({ status: 'done', suspects: 3, drift: 2, chunksDiffering: 2, rows: { old: '20', new: '20' } });
+    expect(bench.suspected.sort()).toEqual(['k00002', 'k00009']);
+  });
+
+  it('has a row explained by a change that comes after the look, while other chunks are compared', async () => {
+    const { bench, asked, change } = live(['k00001', 'k00019'], ['k00010']);
+    let looks = 0;
+    const question = bench.old.trouble;
+    bench.old.trouble = (what) => {
+      question(what);
+      if (what === 'digestApart' && ++looks === 5) for (const key of ['k00001', 'k00019', 'k00018']) change(key);
+    };
+    expect(await bench.run()).toMatchObject({ status: 'done', suspects: 2, drift: 0, chunksDone: 5, rows: { old: '20', new: '20' } });
+    expect(asked).toMatchObject({ digestApart: 5, keyDigests: 2 });
+    expect(asked['rowDigests']).toBeUndefined();
+  });
+
+  it('has a chunk parted that takes a database too long to digest', async () => {
+    const { bench } = live(['k00001', 'k00002'], ['k00001']);
+    bench.chunkRows = 20;
+    bench.old.digestApart = () => Promise.reject(new LockstepError('statement_timeout', 'too slow', { retry: 'retry' }));
+    expect(await bench.run()).toMatchObject({ status: 'done', suspects: 2, drift: 1, rows: { old: '20', new: '20' } });
+  });
+});
+
 describe('an incremental sweep', () => {
   /** A bench after a clean full sweep, and a way to sweep on. */
   async function swept(old: Record<string, string>): Promise<{ bench: Bench; sweep: (kind: 'full' | 'incremental') => Promise<ReturnType<Sweeps['progressOf']>> }> {

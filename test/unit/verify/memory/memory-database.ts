@@ -3,7 +3,7 @@ import type { Pair, Side } from '../../../../src/domain/pair.ts';
 import { encodeValues, keyId, keyOf, type KeyId, type Row, type RowKey } from '../../../../src/domain/row.ts';
 import type { DigestPath } from '../../../../src/domain/status.ts';
 import type { Pressure } from '../../../../src/domain/sweep-pause.ts';
-import type { BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, PartDigest, RowDigest, RowHashCounts, RowRead, RowsRead } from '../../../../src/verify/ports.ts';
+import type { ApartDigest, BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, PartDigest, RowDigest, RowHashCounts, RowRead, RowsRead } from '../../../../src/verify/ports.ts';
 import { hasher } from './samples.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
@@ -123,14 +123,21 @@ export class MemoryDatabase implements Database {
     return new Map([...rows].map(([bucket, within]) => [bucket, digestOf(within)]));
   }
 
-  async keyDigests(_pair: Pair, keys: readonly RowKey[], _path: DigestPath, signal: AbortSignal): Promise<ReadonlyMap<KeyId, string>> {
+  async keyDigests(pair: Pair, keys: readonly RowKey[], _path: DigestPath, signal: AbortSignal, range: KeyRange = { from: null, to: null }): Promise<ReadonlyMap<KeyId, string>> {
     await this.#work('keyDigests', signal);
-    const digests = new Map<KeyId, string>();
-    for (const key of keys) {
-      const found = this.rows.get(keyId(key));
-      if (found !== undefined) digests.set(keyId(key), hasher(encodeValues(found.row)).toString());
-    }
-    return digests;
+    return this.#digestsOf(pair, range, keys);
+  }
+
+  async digestApart(pair: Pair, range: KeyRange, keys: readonly RowKey[], _path: DigestPath, signal: AbortSignal): Promise<ApartDigest> {
+    await this.#work('digestApart', signal);
+    const apart = this.#digestsOf(pair, range, keys);
+    return { rest: digestOf(this.#within(pair, range).filter((row) => !apart.has(keyId(keyOf(pair, row) as RowKey)))), apart };
+  }
+
+  #digestsOf(pair: Pair, range: KeyRange, keys: readonly RowKey[]): ReadonlyMap<KeyId, string> {
+    const asked = new Set(keys.map(keyId));
+    const rows = this.#within(pair, range).map((row) => ({ id: keyId(keyOf(pair, row) as RowKey), row }));
+    return new Map(rows.filter(({ id }) => asked.has(id)).map(({ id, row }) => [id, hasher(encodeValues(row)).toString()]));
   }
 
   async bagDigests(_pair: Pair, buckets: number, signal: AbortSignal): Promise<ReadonlyMap<number, Digest>> {
