@@ -1,3 +1,4 @@
+import { ReadSize } from '../domain/read-size.ts';
 import { isBag } from '../domain/bag.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import { comparesByNearness, keyId, type KeyId, type Row, type RowKey } from '../domain/row.ts';
@@ -26,14 +27,15 @@ export interface EquivalentLook {
 export async function countEquivalent(look: EquivalentLook, keys: readonly RowKey[]): Promise<number> {
   const { sides, pair, signal } = look;
   if (comparesByNearness(pair) || isBag(pair)) return 0;
-  const step = Math.min(ROWS_PER_LOOK, sides.old.maxKeysPerRead, sides.new.maxKeysPerRead);
+  const size = new ReadSize(Math.min(ROWS_PER_LOOK, sides.old.maxKeysPerRead, sides.new.maxKeysPerRead));
   let count = 0;
-  for (let first = 0; first < keys.length; first += step) {
-    const asked = keys.slice(first, first + step);
+  for (let asked = keys.slice(0, size.rows), done = 0; asked.length > 0; asked = keys.slice(done, done + size.rows)) {
+    done += asked.length;
     const before = await digests(look, asked);
     const differing = asked.filter((key) => differ(before, keyId(key)));
     if (differing.length === 0) continue;
     const [old, neu] = await Promise.all([sides.old.readRows(pair, differing, signal), sides.new.readRows(pair, differing, signal)]);
+    size.brought(old.rows.size, old.chars);
     const after = await digests(look, differing);
     for (const id of differing.map(keyId)) {
       const steady = before.old.get(id) === after.old.get(id) && before.new.get(id) === after.new.get(id);

@@ -20,6 +20,8 @@ export interface RowsRead {
   readonly rows: ReadonlyMap<KeyId, RowRead>;
   /** The database's clock just before the read took its snapshot, µs since 1970. */
   readonly readAtUs: bigint;
+  /** Characters of the values that were read. */
+  readonly chars: number;
 }
 
 /**

@@ -17,6 +17,7 @@ import {
   type RowHash,
   type Version,
 } from '../domain/recheck.ts';
+import { ReadSize } from '../domain/read-size.ts';
 import { alignedTo, comparesByNearness, type Row, type RowKey } from '../domain/row.ts';
 import type { PipelineEvidence, Watermarks } from '../domain/watermarks.ts';
 import type { BookedDrift, DriftBook } from './drift-book.ts';
@@ -105,6 +106,7 @@ export class Rechecker {
   private readonly appliedChangeUs = new Map<string, bigint>();
   /** From then on every change of a key has been seen, our clock, µs. */
   private readonly sinceUs: bigint;
+  private readonly readSizes = new Map<string, ReadSize>();
   private wakeUp: (() => void) | null = null;
   /** The loop sleeps until then and could take more; null while it could not. */
   private sleepsUntilMs: number | null = null;
@@ -128,7 +130,7 @@ export class Rechecker {
   }
 
   private async runChecks(signal: AbortSignal): Promise<void> {
-    const { pending, clock, concurrency, batchKeys, replica } = this.parts;
+    const { pending, clock, concurrency } = this.parts;
     const running = new Set<Promise<void>>();
     // A bag is read as a whole, which may take long: one at a time, beside the others.
     const bags = new Set<Promise<void>>();
@@ -138,7 +140,7 @@ export class Rechecker {
       const pair = pending.dueTable(nowMs, isWanted);
       if (pair !== null) {
         const within = isBag(pair) ? bags : running;
-        const checks = pending.take(pair.id, nowMs, isBag(pair) ? BAG_ROWS_PER_READ : Math.min(batchKeys, replica.maxKeysPerRead));
+        const checks = pending.take(pair.id, nowMs, isBag(pair) ? BAG_ROWS_PER_READ : this.readSize(pair).rows);
         if (checks.length > 0) {
           const round = this.round(pair, checks, signal).finally(() => {
             within.delete(round);
@@ -426,7 +428,17 @@ export class Rechecker {
   private async readRows(database: Database, pair: Pair, keys: readonly RowKey[], signal: AbortSignal, earlier?: RowsRead): Promise<RowsRead> {
     const read = await within(database.side, isBag(pair) ? BAG_READ_LIMIT_MS : READ_LIMIT_MS, signal, (limited) => database.readRows(pair, keys, limited, earlier));
     this.parts.health.reachable(database.side);
+    if (!isBag(pair)) this.readSize(pair).brought(read.rows.size, read.chars);
     return read;
+  }
+
+  private readSize(pair: Pair): ReadSize {
+    const { batchKeys, replica } = this.parts;
+    const known = this.readSizes.get(pair.id);
+    if (known !== undefined) return known;
+    const size = new ReadSize(Math.min(batchKeys, replica.maxKeysPerRead));
+    this.readSizes.set(pair.id, size);
+    return size;
   }
 
   /** Looks at keys now, outside the queue: what a caller of the API is told. */
@@ -436,8 +448,7 @@ export class Rechecker {
 
   /** @param ofBags whether it is those of bags, which take longer, that are rechecked here */
   private async runDriftRechecks(signal: AbortSignal, ofBags: boolean): Promise<void> {
-    const { book, clock, health, pending, batchKeys, replica } = this.parts;
-    const most = ofBags ? BAG_ROWS_PER_READ : Math.min(batchKeys, replica.maxKeysPerRead);
+    const { book, clock, health, pending } = this.parts;
     while (!signal.aborted) {
       await clock.sleep(DRIFT_LOOP_MS, signal);
       const intervalMs = Math.max(DRIFT_RECHECK_MS, book.size() * DRIFT_RECHECK_PER_ROW_MS);
@@ -448,7 +459,7 @@ export class Rechecker {
           if (isBag(booked.pair) !== ofBags) break;
           if (booked.nextCheckMs > nowMs || pending.get(table, booked.id) !== undefined) continue;
           due.push(booked);
-          if (due.length >= most) break;
+          if (due.length >= (ofBags ? BAG_ROWS_PER_READ : this.readSize(booked.pair).rows)) break;
         }
         if (due.length === 0 || signal.aborted) continue;
         for (const booked of due) booked.nextCheckMs = nowMs + intervalMs;

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import pLimit from 'p-limit';
 import type { LimitFunction } from 'p-limit';
 import { ChunkSize } from '../domain/chunk-size.ts';
@@ -29,6 +30,8 @@ const EVERYTHING: KeyRange = { from: null, to: null };
 
 /** Chunks that may wait for news of changes beside those that are compared: each keeps its hot rows' digests. */
 const NEWS_CHUNKS_MAX = 16;
+/** Each statement under way listens for the signal: more than this are a leak. */
+const SIGNAL_LISTENERS_MAX = 1_000;
 
 export interface ChunkSweeperParts {
   readonly sides: Readonly<Record<Side, Database>>;
@@ -95,6 +98,7 @@ export class ChunkSweeper {
     const failure = new AbortController();
     const looking = new AbortController();
     const chunkSignal = AbortSignal.any([signal, failure.signal]);
+    setMaxListeners(SIGNAL_LISTENERS_MAX, chunkSignal);
     const comparison: Comparison = { sides: asked, pair, path: table.strategy.path, signal: chunkSignal };
     const startedMs = table.workedMs(clock.nowMs());
     const track = (among: Set<Promise<void>>, work: Promise<void>): void => {

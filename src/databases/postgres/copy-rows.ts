@@ -13,7 +13,11 @@ export type OnTuple = (bytes: Buffer) => void;
 /** Parts COPY's binary stream, given in pieces of any size, into tuples. */
 export class CopyReader {
   private readonly onTuple: OnTuple;
-  private rest: Buffer = Buffer.alloc(0);
+  /** What has come of the tuple that is not whole yet. */
+  private pieces: Buffer[] = [];
+  private bytes = 0;
+  /** So many bytes there must be before it is worth looking: a wide field comes in many pieces. */
+  private wantedBytes = 0;
   private hasHeader = false;
   private ended = false;
 
@@ -23,11 +27,14 @@ export class CopyReader {
 
   /** @throws LockstepError `bad_copy` where the stream is none of COPY's */
   push(piece: Buffer): void {
-    const data = this.rest.length === 0 ? piece : Buffer.concat([this.rest, piece]);
+    this.pieces.push(piece);
+    this.bytes += piece.length;
+    if (this.ended || this.bytes < this.wantedBytes) return;
+    const data = this.pieces.length === 1 ? piece : Buffer.concat(this.pieces, this.bytes);
     let at = 0;
     if (!this.hasHeader) {
       if (data.length < HEADER_BYTES) {
-        this.rest = data;
+        this.keep(data, HEADER_BYTES);
         return;
       }
       if (!data.subarray(0, SIGNATURE.length).equals(SIGNATURE)) throw badCopy('the header is missing');
@@ -36,14 +43,23 @@ export class CopyReader {
     }
     while (!this.ended) {
       const end = tupleEnd(data, at);
-      if (end === null) break;
+      if (end > data.length) {
+        this.keep(data.subarray(at), end - at);
+        return;
+      }
       if (end === TRAILER) this.ended = true;
       else {
         this.onTuple(data.subarray(at + 2, end));
         at = end;
       }
     }
-    this.rest = this.ended ? Buffer.alloc(0) : Buffer.from(data.subarray(at));
+    this.keep(Buffer.alloc(0), 0);
+  }
+
+  private keep(rest: Buffer, wantedBytes: number): void {
+    this.pieces = rest.length === 0 ? [] : [rest];
+    this.bytes = rest.length;
+    this.wantedBytes = wantedBytes;
   }
 
   /** @throws LockstepError `bad_copy` where the stream broke off */
@@ -52,19 +68,19 @@ export class CopyReader {
   }
 }
 
-/** Where the tuple at `at` ends; null where its end has not come, -1 for the stream's trailer. */
-function tupleEnd(data: Buffer, at: number): number | null {
-  if (at + 2 > data.length) return null;
+/** Where the tuple at `at` ends, as far as `data` tells: beyond its end, at least there; -1 for the stream's trailer. */
+function tupleEnd(data: Buffer, at: number): number {
+  if (at + 2 > data.length) return at + 2;
   const fields = data.readInt16BE(at);
   if (fields === TRAILER) return TRAILER;
   let end = at + 2;
   for (let field = 0; field < fields; field++) {
-    if (end + 4 > data.length) return null;
+    if (end + 4 > data.length) return end + 4;
     const length = data.readInt32BE(end);
     end += 4 + Math.max(0, length);
     if (length < -1 || end - at > TUPLE_BYTES_MAX) throw badCopy('a field has no length');
   }
-  return end > data.length ? null : end;
+  return end;
 }
 
 /** The texts of a tuple's first fields, and where the others begin; null is NULL. */

@@ -137,17 +137,19 @@ export class PostgresDatabase implements Database {
     const answered = await this.queryRows(pair, parameters, signal);
     const rows = new Map<KeyId, RowRead>();
     let readAtUs = 0n;
+    let chars = 0;
     for (const [place, startedAtUs, committedAtUs, ...texts] of answered) {
       if (place == null) {
         readAtUs = BigInt(startedAtUs ?? '0');
         continue;
       }
+      for (const text of texts) chars += text?.length ?? 0;
       const id = keyId(asked[Number(place) - 1] as RowKey);
       const known = earlier?.rows.get(id);
       const row = known?.texts !== undefined && sameTexts(known.texts, texts) ? known.row : this.canonicalRow(pair, texts);
       rows.set(id, { row, texts, committedAtUs: committedAtUs == null ? null : BigInt(committedAtUs) });
     }
-    return { rows, readAtUs };
+    return { rows, readAtUs, chars };
   }
 
   async clock(signal: AbortSignal): Promise<ClockSample> {
@@ -384,12 +386,14 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     if (keys.length > BAG_ROWS_PER_READ) throw new LockstepError('too_many_keys', `at most ${BAG_ROWS_PER_READ} rows of a bag can be read at once`);
     const rows = new Map<KeyId, RowRead>();
     let readAtUs = 0n;
+    let chars = 0;
     const wanted = keys.map((key) => key[0] as string);
     for (const [hash, startedAtUs, copies, ...texts] of await this.scan(pair, bagRowsStatement(pair, this.side, wanted), signal)) {
+      for (const text of texts) chars += text?.length ?? 0;
       if (hash == null) readAtUs = BigInt(startedAtUs ?? '0');
       else rows.set(keyId([hash]), { row: bagRow(this.shownValues(pair, texts), copies ?? '0'), committedAtUs: null });
     }
-    return { rows, readAtUs };
+    return { rows, readAtUs, chars };
   }
 
   /** Values that are only shown: those that were cut have no canonical form. */

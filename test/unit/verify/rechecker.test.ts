@@ -17,7 +17,7 @@ import { VirtualClock } from './memory/virtual-clock.ts';
 const SETTLE_MS = 2_000;
 
 /** A recheck of a table without a stream; `old` and `new` are its sides. */
-function bench(options: { oldDelayMs?: () => number; openMax?: number } = {}) {
+function bench(options: { oldDelayMs?: () => number; openMax?: number; batchKeys?: number } = {}) {
   const clock = new VirtualClock();
   const pair = textPair('public.items', ['id', 'value']);
   const old = new MemoryDatabase({ side: 'old', clock, delayMs: options.oldDelayMs ?? (() => 0) });
@@ -45,7 +45,7 @@ function bench(options: { oldDelayMs?: () => number; openMax?: number } = {}) {
     hasher,
     settleMs: SETTLE_MS,
     lagBudgetMs: 1_000,
-    batchKeys: 10,
+    batchKeys: options.batchKeys ?? 10,
     concurrency: 1,
   });
   const stop = new AbortController();
@@ -85,6 +85,27 @@ it('keeps what differs a pending check while no more drift can be booked, and bo
   neu.put(pair, [booked?.key[0] ?? '', 'right']);
   await clock.pass(60_000);
   expect([book.openCount(pair.id), pending.tableSize(pair.id)]).toEqual([2, 0]);
+  stop.abort();
+  await clock.until(running);
+});
+
+it('reads few wide rows at once: what differs in a table of large values does not fill the memory', async () => {
+  const { clock, pair, old, neu, pending, book, stop, running } = bench({ batchKeys: 500 });
+  for (let row = 0; row < 300; row++) {
+    old.put(pair, [`k${row}`, 'x'.repeat(100_000)]);
+    neu.put(pair, [`k${row}`, 'y'.repeat(100_000)]);
+    pending.suspect(pair, [`k${row}`], 'sweep', clock.nowMs(), null);
+  }
+  const asked: number[] = [];
+  const readRows = neu.readRows.bind(neu);
+  neu.readRows = (...parameters) => {
+    asked.push(parameters[1].length);
+    return readRows(...parameters);
+  };
+  await clock.pass(60_000);
+  expect(book.openCount(pair.id)).toBe(300);
+  expect(asked[0]).toBe(32);
+  expect(Math.max(...asked.slice(1))).toBeLessThanOrEqual(20);
   stop.abort();
   await clock.until(running);
 });

@@ -60,7 +60,8 @@ export class MemoryDatabase implements Database {
     }
     await this.#clock.sleep(this.#delayMs(), signal);
     signal.throwIfAborted();
-    return { rows, readAtUs };
+    const chars = [...rows.values()].flatMap(({ row }) => row).reduce((sum, value) => sum + String(value).length, 0);
+    return { rows, readAtUs, chars };
   }
 
   async pressure(signal: AbortSignal): Promise<Pressure> {
