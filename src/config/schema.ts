@@ -233,7 +233,7 @@ const sweep = section(
         pattern: '^auto$',
         [EXPECTED]: 'auto or a whole number from 1 to 10000000',
         default: 'auto',
-        description: 'Rows of one chunk; `auto`: 50,000 (200,000 where keys lie scattered over the table), and fewer where a database would take longer than half a second for them.',
+        description: 'Rows of one chunk; `auto`: 50,000 (100,000 where keys lie scattered over the table), and fewer where a database would take longer than half a second for them.',
       }),
     ),
     concurrency: Type.Optional(count('Chunks digested at once.', 1, 64, { default: DEFAULTS.sweepConcurrency })),

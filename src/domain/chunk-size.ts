@@ -7,7 +7,7 @@ const ROWS_MAX = 50_000;
  * At most, where rows lie in the table in another order than their keys: every chunk reads pages from all over it, and the
  * more rows it has, the fewer pages are read again for the next one.
  */
-const SCATTERED_ROWS_MAX = 200_000;
+const SCATTERED_ROWS_MAX = 100_000;
 /** Below this a query's own cost is most of it. */
 const ROWS_MIN = 500;
 /** What one query should take at most: long enough to be cheap, short enough that nothing waits long for its snapshot. */
