@@ -357,6 +357,7 @@ export class ChunkSweeper {
         table.settled(suspect, { drift: 1, ...this.rowsOf(end) });
         break;
       case 'unsettled':
+        table.restless.offer(suspect.check.key);
         table.settled(suspect, { unverifiable: 1, ...this.rowsOf(end) });
         break;
     }

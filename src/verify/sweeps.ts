@@ -5,6 +5,7 @@ import { keyId, type RowKey } from '../domain/row.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
 import type { SchemaFinding, Sweep, SweepKind, SweepStatus, SweepTableProgress } from '../domain/status.ts';
 import type { DriftBook } from './drift-book.ts';
+import { restlessFindings } from './restless-rows.ts';
 import { countEquivalent, equivalentFindings } from './equivalent-rows.ts';
 import { SUSPECT_RESULTS, type Clock, type Database, type VerifyMetrics, type VerifyStore } from './ports.ts';
 import type { Proofs } from './proofs.ts';
@@ -80,18 +81,23 @@ export class Sweeps {
 
   /** This table's part in the sweep under way or the last one that had it. */
   progressOf(table: string): SweepTableProgress | null {
-    for (const sweep of this.running === null ? this.ended : [this.running, ...this.ended]) {
-      const part = sweep.tables.find((candidate) => candidate.pair.id === table);
-      if (part !== undefined) return part.describe(this.parts.clock.nowMs());
-    }
-    return null;
+    return this.partOf(table)?.describe(this.parts.clock.nowMs()) ?? null;
   }
 
   /** What the sweep under way or the last one that had this table says about the pair itself. */
   findingsOf(table: string): readonly SchemaFinding[] {
-    const pair = this.parts.pairs.find((candidate) => candidate.id === table);
-    const progress = this.progressOf(table);
-    return pair === undefined || progress === null ? [] : equivalentFindings(pair, progress);
+    const part = this.partOf(table);
+    if (part === null) return [];
+    const { pair, tally, strategy, restless } = part;
+    return [...equivalentFindings(pair, { equivalent: tally.equivalent, strategy: strategy.path }), ...restlessFindings(pair, tally.unverifiable, restless.all())];
+  }
+
+  private partOf(table: string): TableSweep | null {
+    for (const sweep of this.running === null ? this.ended : [this.running, ...this.ended]) {
+      const part = sweep.tables.find((candidate) => candidate.pair.id === table);
+      if (part !== undefined) return part;
+    }
+    return null;
   }
 
   /**

@@ -6,6 +6,7 @@ import type { PauseReason } from '../domain/sweep-pause.ts';
 import { KeySample } from './key-sample.ts';
 import type { KeyRange, StoredSweepTable } from './ports.ts';
 import type { Check } from './pending-checks.ts';
+import { restlessSample } from './restless-rows.ts';
 import type { Strategy } from './sweep-strategy.ts';
 
 /** So many of the last chunks are looked at to tell whether the next is likely to differ. */
@@ -53,6 +54,8 @@ export class TableSweep {
   readonly tally: Tally = emptyTally();
   /** Suspects that the recheck found equal. */
   readonly foundEqual = new KeySample(EQUAL_SAMPLE_KEYS, EQUAL_SAMPLE_CHARS);
+  /** Some of the suspects that never came to rest. */
+  readonly restless = restlessSample();
   strategy: Strategy = { path: 'portable', reason: 'the table’s turn has not come' };
   status: SweepStatus = 'running';
   kind: SweepKind;

@@ -15,6 +15,7 @@ import { UNVERIFIABLE_ROUNDS, type PendingChecks } from './pending-checks.ts';
 import type { Clock } from './ports.ts';
 import type { Proofs, TableProof } from './proofs.ts';
 import type { Rechecker } from './rechecker.ts';
+import { restlessFindings, restlessSample } from './restless-rows.ts';
 import type { Sweeps } from './sweeps.ts';
 import type { TouchedKeys } from './touched-keys.ts';
 
@@ -64,10 +65,13 @@ export class Verification {
     const sweep = sweeps.progressOf(pair.id);
     let hotKeys = 0;
     let unverifiable = 0;
+    const restless = restlessSample();
     let oldestUs: bigint | null = null;
     for (const check of pending.checksOf(pair.id)) {
-      if (check.hotRounds >= UNVERIFIABLE_ROUNDS) unverifiable++;
-      else if (check.hotRounds >= HOT_ROUNDS) hotKeys++;
+      if (check.hotRounds >= UNVERIFIABLE_ROUNDS) {
+        unverifiable++;
+        restless.offer(check.key);
+      } else if (check.hotRounds >= HOT_ROUNDS) hotKeys++;
       const first = check.versions[0];
       if (first !== undefined && (oldestUs === null || first.committedAtUs < oldestUs)) oldestUs = first.committedAtUs;
     }
@@ -96,7 +100,7 @@ export class Verification {
       needsFullSweep: sweeps.needsFull(pair),
       sweep,
       strategy: sweep?.strategy ?? null,
-      schemaFindings: findingsOf(pair.id),
+      schemaFindings: [...findingsOf(pair.id), ...restlessFindings(pair, unverifiable, restless.all())],
     };
   }
 

@@ -222,6 +222,21 @@ describe('a sweep', () => {
     expect(bench.proofs.get(bench.pair.id).lastSweepEndedMs).toBeNull();
   });
 
+  it('names some of the rows that never came to rest', async () => {
+    const bench = new Bench(rows(40, Object.fromEntries(Array.from({ length: 20 }, (_, row) => [`k000${String(row).padStart(2, '0')}`, 'w']))), rows(40));
+    const sweeps = await bench.sweeps();
+    const { done } = sweeps.start([bench.pair.id], bench.stop.signal) as NonNullable<ReturnType<Sweeps['start']>>;
+    await bench.clock.pass(1_000);
+    for (const check of bench.pending.take(bench.pair.id, bench.clock.nowMs(), 100)) bench.pending.settle(check, { kind: 'unsettled', onPrimary: true, onReplica: true });
+    await bench.clock.until(done);
+    const [finding, ...others] = sweeps.findingsOf(bench.pair.id);
+    expect(others).toEqual([]);
+    expect(finding).toMatchObject({ severity: 'warning' });
+    expect(finding?.message).toContain('public.items: 20 rows were never at rest and could not be verified: (id=k00000) ');
+    expect(finding?.message).toMatch(/\) and 15 more$/u);
+    bench.stop.abort();
+  });
+
   it('tells how far it is, how fast, and how long it will take, while it runs', async () => {
     const bench = new Bench(rows(40), rows(40));
     for (const side of [bench.old, bench.new]) {
