@@ -9,7 +9,6 @@ import { becomeWriter, newReplica, stayWriter } from './app/standby.ts';
 import { SystemClock } from './app/system-clock.ts';
 import type { Config } from './config/config.ts';
 import type { Undecodable } from './domain/change.ts';
-import { isBag } from './domain/bag.ts';
 import { LockstepError } from './domain/errors.ts';
 import { HttpServer } from './http/server.ts';
 import { Metrics } from './metrics/metrics.ts';
@@ -83,10 +82,6 @@ export async function runService(config: Config, options: ServiceOptions): Promi
     const clock = new SystemClock();
     const paired = await pairDatabases(config, [], clock, (message) => logger.warn(message));
     cleanups.push(() => paired.close());
-    const bag = paired.pairs.find(isBag);
-    if (bag !== undefined) {
-      throw new LockstepError('pairs_invalid', `${bag.id}: the table has no key; lockstep check compares it, the service cannot yet`, { hint: 'name unique columns with key: [...]' });
-    }
     const state = await openState(config, logger);
     cleanups.push(() => state.close());
     const store = new PostgresStateStore({ url: state.url, migration: config.migration, nowMs: () => clock.nowMs() });

@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts';
 import { partitionId, type StreamPartition, type Undecodable } from '../domain/change.ts';
 import { PlaceholderForms } from '../domain/causes/placeholder.ts';
 import type { Drift } from '../domain/drift.ts';
+import { isBag, isKeyOf } from '../domain/bag.ts';
 import { ClockSkew } from '../domain/clock-skew.ts';
 import { LagWindow } from '../domain/lag-window.ts';
 import { otherSide, type Pair } from '../domain/pair.ts';
@@ -91,7 +92,8 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
   const pending = new PendingChecks(pairs);
   const book = new DriftBook(pairs, { sampler, metrics, makeId, placeholder: new PlaceholderForms(placeholdersOf(config)), ...(options.onDrift === undefined ? {} : { handOver: options.onDrift }) });
   const proofs = new Proofs(tables);
-  const touched = new TouchedKeys(pairs, (pair) => hasher(JSON.stringify(pair)).toString(16));
+  const comparisonOf = (pair: Pair): string => hasher(JSON.stringify(pair)).toString(16);
+  const touched = new TouchedKeys(pairs, comparisonOf);
   const deadLetters = new DeadLetterQueue();
   const history = new VersionHistory(HISTORY_KEYS);
   const watermarks = new Watermarks({ ordered: pipeline?.ordered ?? false });
@@ -250,13 +252,13 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     countsMessages: pipeline?.ordered === false,
   });
   const streamOf = (pair: Pair): readonly StreamPartition[] => (pipeline === null || pipeline.ordered ? [] : pipeline.partitions(pair, config.primary));
-  restore(await store.restore(), { pairs: paired.pairs, pending, book, proofs, touched, deadLetters, stream, streamOf, nowMs: clock.nowMs() });
+  restore(await store.restore(), { pairs: paired.pairs, pending, book, proofs, touched, deadLetters, stream, streamOf, comparisonOf, nowMs: clock.nowMs() });
   return { verification, pending, book, sweeps, schedule, rechecker, progress, stream, checkpointer, retries, health };
 }
 
 function restore(
   state: RestoredState,
-  into: { pairs: PairedDatabases['pairs']; pending: PendingChecks; book: DriftBook; proofs: Proofs; touched: TouchedKeys; deadLetters: DeadLetterQueue; stream: Stream | null; streamOf: (pair: Pair) => readonly StreamPartition[]; nowMs: number },
+  into: { pairs: PairedDatabases['pairs']; pending: PendingChecks; book: DriftBook; proofs: Proofs; touched: TouchedKeys; deadLetters: DeadLetterQueue; stream: Stream | null; streamOf: (pair: Pair) => readonly StreamPartition[]; comparisonOf: (pair: Pair) => string; nowMs: number },
 ): void {
   const pairOf = new Map(into.pairs.map((pair) => [pair.id, pair]));
   const nextOffsets = new Map(state.partitions.map((stored) => [partitionId(stored), BigInt(stored.nextOffset)]));
@@ -267,18 +269,28 @@ function restore(
     });
   for (const check of state.checks) {
     const pair = pairOf.get(check.table);
-    if (pair !== undefined && check.key.length === pair.key.length) into.pending.restore(pair, check, into.nowMs, check.holdsUs === null ? [] : consumed(pair));
+    if (pair !== undefined && isKeyOf(pair, check.key)) into.pending.restore(pair, check, into.nowMs, check.holdsUs === null ? [] : consumed(pair));
   }
   for (const { drift, keyValues } of state.drift) {
     const pair = pairOf.get(drift.table);
-    if (pair !== undefined && keyValues.length === pair.key.length) into.book.restore(pair, drift, keyValues, into.nowMs);
+    if (pair !== undefined && isKeyOf(pair, keyValues)) into.book.restore(pair, drift, keyValues, into.nowMs);
   }
   for (const table of state.tables) into.proofs.restore(table);
+  for (const { table, comparison } of state.touched ?? []) {
+    const pair = pairOf.get(table);
+    if (pair !== undefined && isBag(pair) && comparison !== into.comparisonOf(pair)) forgetBag(table, into);
+  }
   for (const touched of state.touched ?? []) into.touched.restore(touched);
   for (const [table, letters] of state.deadLetters.byTable) into.proofs.restoreDeadLetters(table, letters);
   for (const { table, ...end } of state.gapEnds) if (pairOf.has(table)) into.pending.gap(table, end);
   into.deadLetters.saved(state.deadLetters.keptBytes);
   into.stream?.restore(state.partitions);
+}
+
+/** Rows of a bag have other hashes once something else of them is compared: that none has a hash any more says nothing. */
+function forgetBag(table: string, { book, proofs, nowMs }: { readonly book: DriftBook; readonly proofs: Proofs; readonly nowMs: number }): void {
+  for (const { drift } of book.all(table)) book.ignore(drift.id, 'the table is compared otherwise since, and its rows have other hashes', nowMs);
+  proofs.forget(table);
 }
 
 /** What connectors may have written for values that the log left out. */

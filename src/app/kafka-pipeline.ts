@@ -8,6 +8,7 @@ import { KafkaChangeSource } from '../events/kafka/source.ts';
 import { findTopics } from '../events/kafka/topics.ts';
 import { RegistryClient } from '../events/registry/client.ts';
 import { RegistrySchemas } from '../events/registry/schemas.ts';
+import { isBag } from '../domain/bag.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import { qualifiedName, tableOn } from '../domain/pair.ts';
 import type { SchemaFinding } from '../domain/status.ts';
@@ -27,7 +28,7 @@ export async function openKafka(options: PipelineOptions, events: KafkaEvents): 
   const wanted = paired.pairs.flatMap((pair) =>
     sides
       .filter((side) => side === config.primary || pair.topic[side] !== undefined)
-      .map((side) => ({ pairId: pair.id, side, table: tableOn(pair, side), ...givenTopic(pair, side) })),
+      .map((side) => ({ pairId: pair.id, side, table: tableOn(pair, side), optional: isBag(pair), ...givenTopic(pair, side) })),
   );
   const found = await findTopics(client, wanted);
   const pairOf = new Map(paired.pairs.map((pair) => [pair.id, pair]));

@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts';
+import { isBag } from '../domain/bag.ts';
 import { deadLetterPlace, type DeadLetter } from '../domain/dead-letter.ts';
 import type { DriftGroup } from '../domain/causes/groups.ts';
 import type { Drift, DriftEvent, RowSample } from '../domain/drift.ts';
@@ -130,6 +131,7 @@ export class LiveService implements ServiceView {
     const { verification } = this.options.core;
     const pair = verification.pair(table);
     if (pair === null) return { kind: 'unknown_table' };
+    if (isBag(pair)) return { kind: 'bad_key', message: `${pair.id} has no key by which rows could be looked up; sweeps compare it as a bag of rows` };
     const rowKeys: RowKey[] = [];
     for (const key of keys) {
       const parts: string[] = [];

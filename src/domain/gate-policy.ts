@@ -84,6 +84,10 @@ function verifiedThroughFindings(table: GateTableEvidence, evidence: GateEvidenc
   const behindMs = nowMs - table.verifiedThroughMs;
   if (behindMs < -MAX_AHEAD_MS) {
     findings.push(unknown('clock_ahead', table.table, `verified-through of ${table.table} lies ${seconds(-behindMs)} s in the future: a clock is wrong`, seconds(behindMs), limitSeconds));
+  } else if (!(behindMs <= policy.verifiedWithinMs) && table.sweepOnly) {
+    // It is not late, it cannot be on time: nothing speaks against the migration, and nothing for it.
+    const message = `${table.table} has no key, so only sweeps look at it: what was committed in the last ${seconds(behindMs)} s is not verified; ${limitSeconds} s allowed`;
+    findings.push(unknown('sweep_only', table.table, message, seconds(behindMs), limitSeconds));
   } else if (!(behindMs <= policy.verifiedWithinMs)) {
     const message = `verified-through of ${table.table} is ${seconds(behindMs)} s old; ${limitSeconds} s allowed${whyBehind(table, evidence)}`;
     findings.push(fail('verified_through_behind', table.table, message, seconds(behindMs), limitSeconds));

@@ -8,7 +8,7 @@ export const PHASES: readonly Phase[] = ['shadow', 'canary', 'cutover', 'runway'
 export type GateVerdict = 'pass' | 'fail' | 'unknown';
 
 export interface GateReason {
-  /** Stable: `open_drift`, `verified_through_behind`, `no_verified_through`, `sweep_too_old`, `no_clean_sweep`, `dead_letters`, `pipeline`, … */
+  /** Stable: `open_drift`, `verified_through_behind`, `no_verified_through`, `sweep_too_old`, `no_clean_sweep`, `dead_letters`, `sweep_only`, `pipeline`, … */
   readonly code: string;
   readonly table: string | null;
   readonly message: string;
@@ -37,6 +37,8 @@ export interface GateTableEvidence {
   readonly openDrift: number;
   readonly verifiedThroughMs: number | null;
   readonly verifiedThroughHeldBy: string | null;
+  /** No change of it is checked: verified-through stands where its last sweep began. */
+  readonly sweepOnly: boolean;
   readonly lastCleanSweepMs: number | null;
   readonly lastSweepEndedMs: number | null;
   readonly deadLetters: number;

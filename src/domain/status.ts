@@ -99,6 +99,9 @@ export interface SchemaFinding {
   readonly message: string;
 }
 
+/** What looks at a table's rows: of one without a key, sweeps alone. */
+export type Coverage = 'stream_and_sweep' | 'sweep_only';
+
 export interface TableStatus {
   readonly table: string;
   readonly newTable: string;
@@ -110,6 +113,7 @@ export interface TableStatus {
   readonly verifiedThroughMs: number | null;
   /** Why there is none, or why it stands still; null when it moves. */
   readonly verifiedThroughHeldBy: string | null;
+  readonly coverage: Coverage;
   readonly lag: LagFigures;
   readonly pendingChecks: number;
   readonly oldestPendingMs: number | null;

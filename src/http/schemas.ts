@@ -29,6 +29,7 @@ const CHECK_VERDICTS: readonly RowCheckResult['verdict'][] = ['match', 'mismatch
 const ACTIONS: readonly GateReport['action'][] = ['proceed', 'hold', 'rollback'];
 const GATE_VERDICTS: readonly GateReport['verdict'][] = ['pass', 'fail', 'unknown'];
 const SIDES: readonly Side[] = ['old', 'new'];
+const COVERAGES = ['stream_and_sweep', 'sweep_only'] as const;
 const STRATEGIES = ['portable', 'fast', 'client'] as const;
 const SEVERITIES = ['info', 'warning', 'error'] as const;
 
@@ -268,7 +269,8 @@ export const TableSchema = Closed(
   {
     table: Type.String(),
     new_table: Type.String(),
-    key: Type.Array(Type.String()),
+    key: Type.Array(Type.String({ description: 'Empty: the table is compared as a bag of rows, and its drift is known by `row_hash`' })),
+    coverage: OneOf(COVERAGES),
     verified_through: Nullable(Time),
     held_by: Nullable(Type.String({ description: 'Why verified-through is absent or stands still' })),
     rows: SideCounts,

@@ -1,3 +1,4 @@
+import { isBag } from '../domain/bag.ts';
 import type { RowChange, SourceRecord, TableTruncated, Undecodable } from '../domain/change.ts';
 import type { Side } from '../domain/pair.ts';
 import { hashImage, isNewer, unknownColumnsOf, type Hasher, type Version } from '../domain/recheck.ts';
@@ -42,6 +43,8 @@ export class LateChanges {
         return;
       case 'row':
         metrics.changeEvent(record.pair.id, record.side, record.op);
+        // Nothing tells which row it is about: sweeps alone look at those of a table without a key.
+        if (isBag(record.pair)) return;
         if (record.op === 'snapshot') this.onSnapshotRow(record, gapUs);
         else this.onRow(record, gapUs);
     }

@@ -1,3 +1,4 @@
+import { isBag } from '../domain/bag.ts';
 import { partitionId } from '../domain/change.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
 import type { Pair, Side } from '../domain/pair.ts';
@@ -288,6 +289,10 @@ export class Progress {
       const snapshotInProgress = watermarks.snapshotInProgress(partitions);
       snapshot ||= snapshotInProgress;
       const { oldestChangeUs, oldestUnsettledUs } = this.oldestOf(pair.id);
+      if (isBag(pair)) {
+        proofs.advanceBySweeps(pair.id, snapshotInProgress);
+        continue;
+      }
       proofs.advance(pair.id, {
         consumedThroughUs: watermarks.consumedThroughUs(partitions),
         oldestUnsettledUs,

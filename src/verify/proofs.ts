@@ -48,6 +48,8 @@ export interface VerifiedThroughFacts {
   readonly snapshotInProgress: boolean;
 }
 
+const SWEEP_ONLY = 'sweep only: the table has no key, so no change of it is checked, and it stands where the last sweep began';
+
 /** Per table: the sweep that verified-through stands on, and how far it reaches. */
 export class Proofs {
   private readonly byTable = new Map<string, TableProof>();
@@ -97,6 +99,14 @@ export class Proofs {
   restore(stored: StoredTable): void {
     const proof = this.byTable.get(stored.table);
     if (proof !== undefined) Object.assign(proof, stored);
+  }
+
+  /** What was proven was another comparison: only a new sweep proves anything. */
+  forget(table: string): void {
+    const proof = this.byTable.get(table);
+    if (proof === undefined) return;
+    Object.assign(proof, { provenSinceUs: null, verifiedThroughUs: null, lastCleanSweepMs: null, lastSweepEndedMs: null, heldBy: 'no sweep has finished yet' });
+    this.dirty.add(table);
   }
 
   /** Something happened that only a sweep begun after it can prove harmless. */
@@ -231,6 +241,20 @@ export class Proofs {
         proof.verifiedThroughUs = through;
         this.dirty.add(table);
       }
+    }
+  }
+
+  /** The same of a table that no change is checked of: what was committed before its last sweep began is proven, and nothing since. */
+  advanceBySweeps(table: string, snapshotInProgress: boolean): void {
+    const proof = this.get(table);
+    const { provenSinceUs } = proof;
+    if (snapshotInProgress) proof.heldBy = "the connector's initial snapshot is in progress";
+    else if (provenSinceUs === null) proof.heldBy = 'no sweep has finished yet';
+    else {
+      proof.heldBy = SWEEP_ONLY;
+      if (proof.verifiedThroughUs !== null && provenSinceUs <= proof.verifiedThroughUs) return;
+      proof.verifiedThroughUs = provenSinceUs;
+      this.dirty.add(table);
     }
   }
 

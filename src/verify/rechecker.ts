@@ -37,13 +37,17 @@ const READ_LIMIT_MS = 15_000;
 /** A bag is read as a whole. */
 const BAG_READ_LIMIT_MS = 1_800_000;
 /** Between two looks at rows of a bag the databases rest for so many times as long as the last one took; where its drift is open for good, longer. */
-const BAG_REST = 2;
+const BAG_REST = 1;
 const BAG_DRIFT_REST = 20;
 /**
- * Numbers of copies must stand still for so many looks: one row may come as an equal one goes, which a number does not
- * show. All looks within `settle` must find them alike, and these are the fewest.
+ * Numbers of copies must stand still for so many looks, spread over `settle` at least: a row that is taken away and put
+ * back shows one number or the other, and where each look finds primary and replica apart with a chance of one in five,
+ * eight in a row do so once in 400,000.
  */
-const BAG_STANDING_LOOKS = 3;
+const BAG_STANDING_LOOKS = 8;
+/** Its multiples' fractions are spread as evenly as can be: waits are between half and one and a half times their length. */
+const GOLDEN_RATIO = 0.618_033_988_749_895;
+const UNEVEN_MIN = 0.5;
 /** Wait after a database could not be read. */
 const UNREADABLE_WAIT_MS = 1_000;
 /** The loop looks at its queue at least this often. */
@@ -178,10 +182,10 @@ export class Rechecker {
       await clock.sleep(UNREADABLE_WAIT_MS, signal);
     } finally {
       const nowMs = clock.nowMs();
-      const restMs = isBag(pair) ? BAG_REST * (nowMs - startedAtMs) : 0;
+      const tookMs = nowMs - startedAtMs;
       for (const check of checks) {
         check.busy = false;
-        if (pending.get(pair.id, check.id) === check) pending.schedule(check, nowMs + Math.max(restMs, this.retryMs(check)));
+        if (pending.get(pair.id, check.id) === check) pending.schedule(check, nowMs + (isBag(pair) ? this.bagRetryMs(check, tookMs) : this.retryMs(check)));
       }
     }
   }
@@ -214,6 +218,12 @@ export class Rechecker {
 
   private retryMs(check: Check): number {
     return Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(check.attempts, 10));
+  }
+
+  /** Uneven waits, so that whoever takes a row away and puts it back at regular times is not always met at the same point. */
+  private bagRetryMs(check: Check, tookMs: number): number {
+    const uneven = UNEVEN_MIN + ((check.attempts * GOLDEN_RATIO) % 1);
+    return Math.ceil(Math.max(BAG_REST * tookMs, RETRY_FIRST_MS, Math.min(RETRY_MAX_MS, this.parts.settleMs / BAG_STANDING_LOOKS)) * uneven);
   }
 
   /**
@@ -618,16 +628,26 @@ export class Rechecker {
   /** Whether many changes at least as new wait, and none of them was ever seen applied. */
   private stalled(pair: Pair, committedAtUs: bigint): boolean {
     if (!this.parts.consumes) return false;
-    const applied = this.newestAppliedUs(pair.id);
+    // Of a bag no change is checked: whether the pipeline stands shows in the other tables.
+    const tables = isBag(pair) ? [...this.parts.book.tables()] : [pair.id];
+    const applied = isBag(pair) ? this.newestAppliedOfAll() : this.newestAppliedUs(pair.id);
     if (applied !== null && applied >= committedAtUs) return false;
     const nowUs = this.parts.clock.nowUs();
     let waiting = 0;
-    for (const check of this.parts.pending.checksOf(pair.id)) {
-      const newest = check.versions.at(-1);
-      if (newest === undefined || check.isLikelyApplied || (applied !== null && newest.committedAtUs <= applied)) continue;
-      if (this.settled(newest.committedAtUs, nowUs) && ++waiting >= STALLED_CHANGES) return true;
+    for (const table of tables) {
+      for (const check of this.parts.pending.checksOf(table)) {
+        const newest = check.versions.at(-1);
+        if (newest === undefined || check.isLikelyApplied || (applied !== null && newest.committedAtUs <= applied)) continue;
+        if (this.settled(newest.committedAtUs, nowUs) && ++waiting >= STALLED_CHANGES) return true;
+      }
     }
     return false;
+  }
+
+  private newestAppliedOfAll(): bigint | null {
+    let newest: bigint | null = null;
+    for (const committedAtUs of this.appliedChangeUs.values()) if (newest === null || committedAtUs > newest) newest = committedAtUs;
+    return newest;
   }
 
   /** A change was seen on the replica: its lag is known, exactly or between two reads. */

@@ -1,5 +1,6 @@
 import type { RowChange, SourceBatch, StreamPartition, TableTruncated, Undecodable } from '../domain/change.ts';
 import { partitionId } from '../domain/change.ts';
+import { isBag } from '../domain/bag.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import { hashImage, unknownColumnsOf, type Hasher, type Version } from '../domain/recheck.ts';
@@ -151,11 +152,27 @@ export class Stream implements SourceListener {
     const { metrics, primarySide } = this.parts;
     this.consumed++;
     metrics.changeEvent(change.pair.id, change.side, change.op);
+    if (isBag(change.pair)) {
+      this.onBagRow(partition, change);
+      return;
+    }
     this.parts.touched.touch(change.pair, change.key);
     if (change.side !== primarySide) this.onReplicaRow(change);
     else if (change.op === 'snapshot') this.onSnapshotRow(partition, change);
     else if (change.commitTime === 'upper_bound') this.onTimelessRow(partition, change);
     else this.onPrimaryRow(partition, change);
+  }
+
+  /** Without a key nothing tells which row it is about: it moves the watermark, and the rest is for sweeps to find. */
+  private onBagRow(partition: StreamPartition, change: RowChange): void {
+    const { watermarks, primarySide } = this.parts;
+    if (change.side !== primarySide) return;
+    if (change.op === 'snapshot') {
+      if (change.snapshot !== 'incremental') watermarks.consumedSnapshot(partition, change.snapshot === 'initial_last');
+    } else if (change.commitTime !== 'upper_bound') {
+      watermarks.consumedChange(partition, change.committedAtUs);
+      this.parts.onPrimaryChange(partition.topic, change.committedAtUs);
+    }
   }
 
   private onPrimaryRow(partition: StreamPartition, change: RowChange): void {
@@ -242,7 +259,7 @@ export class Stream implements SourceListener {
       unknownColumns: [],
       position: change.position,
     };
-    for (const check of pending.checksOf(change.pair.id)) pending.addChange(change.pair, check.key, version, clock.nowMs(), 0);
+    if (!isBag(change.pair)) for (const check of pending.checksOf(change.pair.id)) pending.addChange(change.pair, check.key, version, clock.nowMs(), 0);
     watermarks.consumedChange(partition, change.committedAtUs);
   }
 

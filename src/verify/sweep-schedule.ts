@@ -1,3 +1,4 @@
+import { isBag } from '../domain/bag.ts';
 import { LockstepError } from '../domain/errors.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { Watermarks } from '../domain/watermarks.ts';
@@ -102,6 +103,7 @@ export class SweepSchedule {
   private ready(pair: Pair): boolean {
     const { watermarks, primarySide } = this.parts;
     const partitions = this.parts.partitions(pair, primarySide);
+    if (partitions.length === 0 && isBag(pair)) return true;
     if (partitions.length === 0 || watermarks.snapshotInProgress(partitions)) return false;
     return partitions.every((partition) => {
       for (const progress of watermarks.all()) {

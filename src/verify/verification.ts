@@ -1,3 +1,4 @@
+import { isBag } from '../domain/bag.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
 import { undecodedRecords, type DeadLetterPlace } from '../domain/dead-letter.ts';
 import type { Drift } from '../domain/drift.ts';
@@ -84,6 +85,7 @@ export class Verification {
       rowCountDelta: proof.oldRows === null || proof.newRows === null ? null : (proof.newRows - proof.oldRows).toString(),
       verifiedThroughMs: proof.verifiedThroughUs === null ? null : this.hostMs(proof.verifiedThroughUs),
       verifiedThroughHeldBy: proof.heldBy,
+      coverage: isBag(pair) ? 'sweep_only' : 'stream_and_sweep',
       lag: this.lagFigures(pair, null, oldestPendingMs),
       pendingChecks: pending.tableSize(pair.id),
       oldestPendingMs,
@@ -211,6 +213,7 @@ export class Verification {
       openDrift: book.openCount(pair.id),
       verifiedThroughMs: proof.verifiedThroughUs === null ? null : this.hostMs(proof.verifiedThroughUs),
       verifiedThroughHeldBy: proof.heldBy,
+      sweepOnly: isBag(pair),
       lastCleanSweepMs: proof.lastCleanSweepMs,
       lastSweepEndedMs: proof.lastSweepEndedMs,
       deadLetters: proof.deadLetters,

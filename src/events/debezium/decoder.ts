@@ -14,6 +14,7 @@ import type { PayloadSchema, StructSchema } from './schemas.ts';
 import { integerOf } from './source-block.ts';
 import { LastDeletes, Shapes } from './tombstones.ts';
 import type { NoChange, Position, RowChange, SourceRecord } from '../../domain/change.ts';
+import { isBag } from '../../domain/bag.ts';
 import { LockstepError } from '../../domain/errors.ts';
 import { isJsonObject, JsonNumber } from '../../domain/json.ts';
 import type { ExactJson } from '../../domain/json.ts';
@@ -312,8 +313,9 @@ export class DebeziumDecoder {
     return { type: 'row', pair: route.pair, side: route.side, key: this.#key(record, route, row), ...facts };
   }
 
-  /** The row's own key columns where it has them, else the message key's. */
+  /** The row's own key columns where it has them, else the message key's; none of a table without a key. */
   #key(record: KafkaRecord, route: Route, row: RowImage | null): RowKey {
+    if (isBag(route.pair)) return [];
     const key = row === null ? null : keyOf(route.pair, row);
     if (key !== null) return key;
     const fromMessage = record.key === null ? null : this.#messageKey(record, record.key, route);

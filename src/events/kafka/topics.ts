@@ -17,6 +17,8 @@ export interface WantedTopic {
   readonly table: TableName;
   /** The configured topic; absent to look for one. */
   readonly given?: string;
+  /** It is done without where no topic is given and none is found. */
+  readonly optional?: boolean;
 }
 
 export interface FoundTopic {
@@ -56,7 +58,10 @@ export function chooseTopics(
   const existing = new Set(names);
   const given = new Set(wanted.map((want) => want.given));
   const free = names.filter((name) => !name.startsWith('__') && !given.has(name));
-  return wanted.map((want) => ({ pairId: want.pairId, side: want.side, topic: chooseTopic(want, existing, free, brokers) }));
+  return wanted.flatMap((want) => {
+    const topic = chooseTopic(want, existing, free, brokers);
+    return topic === null ? [] : [{ pairId: want.pairId, side: want.side, topic }];
+  });
 }
 
 function chooseTopic(
@@ -64,7 +69,7 @@ function chooseTopic(
   existing: ReadonlySet<string>,
   free: readonly string[],
   brokers: readonly string[],
-): string {
+): string | null {
   const table = qualifiedName(want.table);
   const about = { table: want.pairId, side: want.side, brokers: brokers.join(', ') };
   if (want.given !== undefined) {
@@ -85,6 +90,7 @@ function chooseTopic(
       hint: `say which with topic.${want.side} of table ${want.pairId}`,
     });
   }
+  if (want.optional === true) return null;
   throw new LockstepError('topic_missing', `no topic ends in .${table}; there are: ${listed(free)}`, {
     about,
     hint: `give it as topic.${want.side} of table ${want.pairId}, or start the connector that writes it`,

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { isBag } from '../../domain/bag.ts';
 import { LockstepError } from '../../domain/errors.ts';
 import { columnOn, qualifiedName, tableOn } from '../../domain/pair.ts';
 import type { Pair, Side, TableName } from '../../domain/pair.ts';
@@ -27,8 +28,8 @@ function quoted(table: TableName): string {
 }
 
 /**
- * Makes sure that the publication has all tables of the pairs and that the slot
- * is there, each made if it is missing and we may.
+ * Makes sure that the publication has all tables whose rows have a key and that the slot
+ * is there, each made if it is missing and we may. Of a table without one changes are only counted, where they come.
  * Throws `publication_missing`, `publication_incomplete`, `no_replica_identity`,
  * `table_missing`, `slot_mismatch`, `slot_in_use`.
  */
@@ -37,16 +38,21 @@ export async function prepareStream(
   options: { readonly slot: string; readonly publication: string; readonly pairs: readonly Pair[]; readonly side: Side },
 ): Promise<SlotState> {
   const { slot, publication, pairs, side } = options;
-  const tables = pairs.map((pair) => tableOn(pair, side));
-  await checkIdentities(client, pairs, side);
-  await preparePublication(client, publication, tables);
+  const streamed = await checkIdentities(client, pairs, side);
+  await preparePublication(client, publication, {
+    needed: pairs.filter((pair) => !isBag(pair)).map((pair) => tableOn(pair, side)),
+    published: streamed.map((pair) => tableOn(pair, side)),
+  });
   const confirmedLsn = await prepareSlot(client, slot);
   const { rows } = await client.query<{ lsn: string }>('SELECT pg_current_wal_insert_lsn()::text AS lsn');
   return { confirmedLsn, endLsn: parseLsn(rows[0]?.lsn ?? '0/0') };
 }
 
-/** A published table without an identity for its rows refuses its users' updates; one that lacks our key hides deletes from us. */
-async function checkIdentities(client: pg.Client, pairs: readonly Pair[], side: Side): Promise<void> {
+/**
+ * A published table without an identity for its rows refuses its users' updates; one that lacks our key hides deletes from us.
+ * @returns the pairs whose tables can be published
+ */
+async function checkIdentities(client: pg.Client, pairs: readonly Pair[], side: Side): Promise<readonly Pair[]> {
   const tables = pairs.map((pair) => tableOn(pair, side));
   const { rows } = await client.query<{ place: number; kind: string | null; identity: string | null; columns: string[] | null }>(
     `SELECT t.place::int - 1 AS place, c.relkind::text AS kind, c.relreplident::text AS identity,
@@ -59,8 +65,10 @@ async function checkIdentities(client: pg.Client, pairs: readonly Pair[], side: 
      ORDER BY t.place`,
     [tables.map((table) => table.schema), tables.map((table) => table.name)],
   );
+  const publishable: Pair[] = [];
   for (const row of rows) {
     const pair = pairs[row.place] as Pair;
+    if (!isBag(pair) || row.identity === 'f' || (row.columns ?? []).length > 0) publishable.push(pair);
     const table = tableOn(pair, side);
     const name = qualifiedName(table);
     if (row.identity === null) {
@@ -79,10 +87,13 @@ async function checkIdentities(client: pg.Client, pairs: readonly Pair[], side: 
       hint: `give it a primary key on the pair's key, or run: ALTER TABLE ${quoted(table)} REPLICA IDENTITY FULL`,
     });
   }
+  return publishable;
 }
 
-async function preparePublication(client: pg.Client, publication: string, tables: readonly TableName[]): Promise<void> {
-  const create = `CREATE PUBLICATION ${pg.escapeIdentifier(publication)} FOR TABLE ${tables.map(quoted).join(', ')} WITH (publish_via_partition_root = true)`;
+/** @param tables those that a publication must have, and those that one which is made here has */
+async function preparePublication(client: pg.Client, publication: string, tables: { readonly needed: readonly TableName[]; readonly published: readonly TableName[] }): Promise<void> {
+  const of = tables.published.length === 0 ? '' : ` FOR TABLE ${tables.published.map(quoted).join(', ')}`;
+  const create = `CREATE PUBLICATION ${pg.escapeIdentifier(publication)}${of} WITH (publish_via_partition_root = true)`;
   const found = await client.query<{ complete: boolean }>(
     'SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AS complete FROM pg_publication WHERE pubname = $1',
     [publication],
@@ -113,7 +124,7 @@ async function preparePublication(client: pg.Client, publication: string, tables
     [publication],
   );
   const published = new Set(rows.map((row) => qualifiedName({ schema: row.schemaname, name: row.tablename })));
-  const missing = tables.filter((table) => !published.has(qualifiedName(table)));
+  const missing = tables.needed.filter((table) => !published.has(qualifiedName(table)));
   if (missing.length > 0) {
     throw new LockstepError('publication_incomplete', `publication ${publication} lacks ${missing.map(qualifiedName).join(', ')}`, {
       about: { ...about, table: qualifiedName(missing[0] as TableName) },

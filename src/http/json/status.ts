@@ -56,6 +56,7 @@ export function tableJson(status: TableStatus): TableJson {
     table: status.table,
     new_table: status.newTable,
     key: [...status.key],
+    coverage: status.coverage,
     verified_through: isoTime(status.verifiedThroughMs),
     held_by: status.verifiedThroughHeldBy,
     rows: { old: countJson(status.rows.old), new: countJson(status.rows.new) },

@@ -426,6 +426,15 @@ describe('refusals', () => {
     await start(new Listening(), make([pairOf('loose', items.columns)]));
   });
 
+  test('a table without a key is published only where that leaves its users free to update it', async () => {
+    await sql('CREATE TABLE loose (id bigint, name text, big text); CREATE TABLE full_rows (id bigint, name text, big text); ALTER TABLE full_rows REPLICA IDENTITY FULL');
+    const { listening } = await start(new Listening(), make([items, pairOf('loose', items.columns, []), pairOf('full_rows', items.columns, [])]));
+    expect(await sql('SELECT tablename FROM pg_publication_tables ORDER BY 1')).toEqual([{ tablename: 'full_rows' }, { tablename: 'items' }]);
+    await sql(`INSERT INTO loose VALUES (1, 'a', NULL); UPDATE loose SET name = 'b'; INSERT INTO full_rows VALUES (1, 'a', NULL); UPDATE full_rows SET name = 'b'; DELETE FROM full_rows`);
+    await until(listening, 3);
+    expect(listening.records).toMatchObject(['create', 'update', 'delete'].map((op) => ({ type: 'row', op, key: [], pair: { id: 'public.full_rows' } })));
+  });
+
   test('a signal that came before', async () => {
     await expect(make().run(new Listening(), AbortSignal.abort())).resolves.toBeUndefined();
   });

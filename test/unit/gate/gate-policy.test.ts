@@ -13,6 +13,7 @@ function table(change: Partial<GateTableEvidence> = {}): GateTableEvidence {
     openDrift: 0,
     verifiedThroughMs: NOW - 1_000,
     verifiedThroughHeldBy: null,
+    sweepOnly: false,
     lastCleanSweepMs: NOW - 3_600_000,
     lastSweepEndedMs: NOW - 3_600_000,
     deadLetters: 0,
@@ -40,6 +41,7 @@ describe('evaluateGate', () => {
   it.each<[string, Partial<GateTableEvidence>, GateVerdict, string]>([
     ['open drift', { openDrift: 1 }, 'fail', 'open_drift'],
     ['verified-through behind', { verifiedThroughMs: NOW - 5_001 }, 'fail', 'verified_through_behind'],
+    ['a table that only sweeps look at', { verifiedThroughMs: NOW - 5_001, sweepOnly: true }, 'unknown', 'sweep_only'],
     ['no verified-through', { verifiedThroughMs: null, verifiedThroughHeldBy: 'the first sweep' }, 'unknown', 'no_verified_through'],
     ['a verified-through that is no number', { verifiedThroughMs: Number.NaN }, 'unknown', 'no_verified_through'],
     ['a verified-through in the future', { verifiedThroughMs: NOW + MAX_AHEAD_MS + 1 }, 'unknown', 'clock_ahead'],
@@ -111,6 +113,7 @@ const anyTable: fc.Arbitrary<GateTableEvidence> = fc.record({
   openDrift: counts,
   verifiedThroughMs: fc.oneof(times, fc.integer({ min: NOW - 6_000, max: NOW })),
   verifiedThroughHeldBy: fc.option(fc.string(), { nil: null }),
+  sweepOnly: fc.boolean(),
   lastCleanSweepMs: times,
   lastSweepEndedMs: times,
   deadLetters: fc.oneof(fc.constant(0), counts),

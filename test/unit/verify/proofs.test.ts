@@ -49,6 +49,23 @@ describe('verified-through', () => {
     expect(proofs.get('a')).toMatchObject({ verifiedThroughUs: 100n, heldBy: null });
   });
 
+  it('of a table that only sweeps look at stands where the last one began, and is forgotten where that compared otherwise', () => {
+    const proofs = new Proofs(['a']);
+    proofs.advanceBySweeps('a', false);
+    expect(proofs.get('a')).toMatchObject({ verifiedThroughUs: null, heldBy: 'no sweep has finished yet' });
+    proofs.sweepEnded('a', { ...SWEEP, startedAtUs: 50n });
+    proofs.advanceBySweeps('a', true);
+    expect(proofs.get('a')).toMatchObject({ verifiedThroughUs: null, heldBy: "the connector's initial snapshot is in progress" });
+    proofs.advanceBySweeps('a', false);
+    expect(proofs.get('a')).toMatchObject({ verifiedThroughUs: 50n, heldBy: expect.stringMatching(/^sweep only/) as unknown });
+    proofs.sweepEnded('a', { ...SWEEP, startedAtUs: 60n });
+    proofs.advanceBySweeps('a', false);
+    expect(proofs.get('a').verifiedThroughUs).toBe(60n);
+    proofs.forget('a');
+    proofs.driftGone('a');
+    expect(proofs.get('a')).toMatchObject({ verifiedThroughUs: null, provenSinceUs: null, lastCleanSweepMs: null, lastSweepEndedMs: null });
+  });
+
   it('goes as far as the stream and the oldest unsettled change, and never back', () => {
     const proofs = new Proofs(['a']);
     proofs.sweepEnded('a', { ...SWEEP, startedAtUs: 10n });

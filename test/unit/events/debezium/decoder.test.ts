@@ -223,6 +223,14 @@ describe('envelope', () => {
     expect(asRow(small('full').decode({ ...record(event), key: null })).key).toEqual(['0']);
   });
 
+  it('of a table without a key, with a message key or without, have none', () => {
+    const decoder = new DebeziumDecoder({ pairs: [{ ...SMALL, key: [] }], replicaIdentity: new Map([['public.t', { old: 'full' }]]) });
+    for (const key of [null, Buffer.from('{"id":1}')]) {
+      expect(asRow(decoder.decode({ ...record({ after, source: SOURCE, op: 'c' }), key }))).toMatchObject({ op: 'create', key: [] });
+      expect(asRow(decoder.decode({ ...record({ before: null, after: null, source: SOURCE, op: 'd' }), key }))).toMatchObject({ op: 'delete', key: [], image: null });
+    }
+  });
+
   it('the key comes from the row where the message key lacks it', () => {
     const event = { after: { ...after, id: 7 }, source: SOURCE, op: 'c' };
     for (const id of ['{"other":1}', 'Struct{id=1}', '7', '{"id":null}']) {

@@ -30,6 +30,12 @@ describe('the topic of a table', () => {
     );
   });
 
+  it('may be missing where it is not needed', () => {
+    expect(choose([{ ...want('t'), optional: true }, want('u')], ['a.public.u'])).toEqual(['a.public.u']);
+    expect(choose([{ ...want('t'), optional: true }], ['a.public.t'])).toEqual(['a.public.t']);
+    expect(() => choose([{ ...want('t', 'gone'), optional: true }], ['a.public.t'])).toThrow(expect.objectContaining({ code: 'topic_missing' }));
+  });
+
   it('may be ambiguous: the error lists them', () => {
     expect(() => choose([want('t')], ['a.public.t', 'b.public.t'])).toThrow(
       expect.objectContaining({ code: 'topic_ambiguous', retry: 'final', message: expect.stringContaining('a.public.t, b.public.t') as unknown }),
