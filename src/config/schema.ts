@@ -322,7 +322,7 @@ const table = section(
         minItems: 1,
         uniqueItems: true,
         [EXPECTED]: 'a list of column names',
-        [DEFAULT_NOTE]: 'the primary key, else a unique index whose columns are NOT NULL',
+        [DEFAULT_NOTE]: 'the primary key, else a unique index whose columns are NOT NULL, else none: the table is a bag of rows',
         description: 'Columns that identify a row, by their names on old.',
       }),
     ),
