@@ -142,6 +142,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
       book,
       proofs,
       metrics,
+      skew,
       clock,
       chunkRows: config.sweep.chunkRows,
       concurrency: config.sweep.concurrency,

@@ -5,7 +5,9 @@ import type { RowKey } from './row.ts';
 /** Compares two canonical values: below 0 where the first comes first. */
 type Order = (left: string, right: string) => number;
 
+const WHOLE = /^int[248]$/;
 const NUMBERS = /^(?:int[248]|numeric)$/;
+const MINUS = '-'.charCodeAt(0);
 const NUMBER = /^(-?)([0-9]+)(?:\.([0-9]+))?$/;
 
 /**
@@ -16,8 +18,8 @@ const NUMBER = /^(-?)([0-9]+)(?:\.([0-9]+))?$/;
 export function keyOrder(pair: Pair): (left: RowKey, right: RowKey) => number {
   const orders = pair.key.map((position): Order => {
     const column = pair.columns[position];
-    const isNumber = column !== undefined && (['old', 'new'] as const).every((side) => NUMBERS.test(columnOn(column, side).type.base) && !columnOn(column, side).type.array);
-    return isNumber ? compareNumbers : compareTexts;
+    const are = (types: RegExp): boolean => column !== undefined && (['old', 'new'] as const).every((side) => types.test(columnOn(column, side).type.base) && !columnOn(column, side).type.array);
+    return are(WHOLE) ? compareWhole : are(NUMBERS) ? compareNumbers : compareTexts;
   });
   return (left, right) => {
     const values = Math.min(left.length, right.length);
@@ -31,6 +33,14 @@ export function keyOrder(pair: Pair): (left: RowKey, right: RowKey) => number {
 
 function compareTexts(left: string, right: string): number {
   return left < right ? -1 : left > right ? 1 : 0;
+}
+
+/** Canonical whole numbers by value: many are compared for each chunk. */
+function compareWhole(left: string, right: string): number {
+  const isNegative = left.charCodeAt(0) === MINUS;
+  if (isNegative !== (right.charCodeAt(0) === MINUS)) return isNegative ? -1 : 1;
+  const order = left.length - right.length || compareTexts(left, right);
+  return isNegative ? -order : order;
 }
 
 /** Canonical decimals by value, without parsing them to numbers that cannot hold them; what is none (NaN, infinity) by its characters. */

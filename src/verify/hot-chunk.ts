@@ -1,11 +1,7 @@
 import { keyId, type KeyId, type RowKey } from '../domain/row.ts';
 import type { HotKey } from './hot-keys.ts';
-import type { ApartDigest, Clock, Digest, KeyRange } from './ports.ts';
+import type { ApartDigest, Digest, KeyRange } from './ports.ts';
 import type { ChunkFindings, Comparison } from './sweep-compare.ts';
-
-/** A chunk that differs beside its hot rows waits so long for the changes that may explain it, and looks for them so often. */
-const NEWS_WAIT_MS = 300;
-const NEWS_LOOK_MS = 20;
 
 /**
  * A chunk whose hot rows were digested apart, on each side in the moment of the rest: what is equal without them is proven
@@ -62,19 +58,6 @@ export class HotChunk {
       if (next === undefined) return null;
       old.take(next.old);
       neu.take(next.new);
-    }
-  }
-
-  /** Waits a moment for the changes that may explain the rest. @param hotNow the range's hot keys at present; null: too many */
-  async waitForNews(hotNow: () => readonly HotKey[] | null, clock: Clock): Promise<ChunkFindings | null> {
-    const { signal } = this.comparison;
-    const untilMs = clock.nowMs() + NEWS_WAIT_MS;
-    for (;;) {
-      const hot = hotNow();
-      const found = hot !== null && (await this.hear(hot)) ? this.findings() : null;
-      if (found !== null || clock.nowMs() >= untilMs) return found;
-      await clock.sleep(NEWS_LOOK_MS, signal);
-      signal.throwIfAborted();
     }
   }
 

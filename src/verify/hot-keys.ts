@@ -18,19 +18,31 @@ export interface HotKey {
   readonly sinceUs: bigint;
 }
 
-/** The keys of a range that are hot at present, about; null where no change is under way in the table, and where they are too many to be asked for one by one. */
-export function hotKeysWithin(pending: Pick<PendingChecks, 'checksOf' | 'tableSize'>, pair: Pair, { from, to }: KeyRange): readonly HotKey[] | null {
+/** The hot keys of a range. */
+export interface HotKeys {
+  readonly keys: readonly HotKey[];
+  /** Commit time of the newest change of the table that has no verdict yet, µs. */
+  readonly newestUs: bigint;
+}
+
+/**
+ * The keys of a range that are hot at present, about; null where no change is under way in the table, and where they are too many
+ * to be asked for one by one.
+ * @param sinceMs only those with a change, or a suspicion, that was first seen then or later, on the host's clock
+ */
+export function hotKeysWithin(pending: Pick<PendingChecks, 'checksOf' | 'tableSize'>, pair: Pair, { from, to }: KeyRange, sinceMs = Number.NEGATIVE_INFINITY): HotKeys | null {
   if (pending.tableSize(pair.id) > PENDING_MAX) return null;
   const order = keyOrder(pair);
-  const hot: HotKey[] = [];
+  const keys: HotKey[] = [];
   let chars = 0;
-  let isLive = false;
-  for (const { key, versions } of pending.checksOf(pair.id)) {
-    isLive ||= versions.length > 0;
-    if ((from !== null && order(key, from) < 0) || (to !== null && order(key, to) >= 0)) continue;
-    hot.push({ key, sinceUs: versions[0]?.committedAtUs ?? 0n });
+  let newestUs: bigint | null = null;
+  for (const { key, versions, firstSeenMs } of pending.checksOf(pair.id)) {
+    const committedAtUs = versions.at(-1)?.committedAtUs ?? null;
+    if (committedAtUs !== null && (newestUs === null || committedAtUs > newestUs)) newestUs = committedAtUs;
+    if (firstSeenMs < sinceMs || (from !== null && order(key, from) < 0) || (to !== null && order(key, to) >= 0)) continue;
+    keys.push({ key, sinceUs: versions[0]?.committedAtUs ?? 0n });
     chars += keyChars(key);
-    if (hot.length > HOT_KEYS_MAX || chars > HOT_CHARS_MAX) return null;
+    if (keys.length > HOT_KEYS_MAX || chars > HOT_CHARS_MAX) return null;
   }
-  return isLive ? hot : null;
+  return newestUs === null ? null : { keys, newestUs };
 }

@@ -4,14 +4,14 @@ import type { LimitFunction } from 'p-limit';
 import { ChunkSize } from '../domain/chunk-size.ts';
 import { LockstepError } from '../domain/errors.ts';
 import { isBag } from '../domain/bag.ts';
+import type { ClockSkew } from '../domain/clock-skew.ts';
 import type { Side } from '../domain/pair.ts';
 import { keyId, type RowKey } from '../domain/row.ts';
 import { askingAgain, type Ask } from './asking.ts';
 import { compareBag } from './bag-compare.ts';
 import { compareChunk, compareParts, isTimeout } from './chunk-findings.ts';
 import type { DriftBook } from './drift-book.ts';
-import { HotChunk } from './hot-chunk.ts';
-import { hotKeysWithin, type HotKey } from './hot-keys.ts';
+import { HotLooks, type Look } from './hot-looks.ts';
 import type { CheckEnd, PendingChecks } from './pending-checks.ts';
 import type { ChunkBoard, Clock, Database, KeyRange, VerifyMetrics } from './ports.ts';
 import type { Proofs } from './proofs.ts';
@@ -41,6 +41,7 @@ export interface ChunkSweeperParts {
   readonly book: DriftBook;
   readonly proofs: Proofs;
   readonly metrics: VerifyMetrics;
+  readonly skew: Readonly<Record<Side, ClockSkew>>;
   readonly clock: Clock;
   readonly chunkRows: number | 'auto';
   readonly concurrency: number;
@@ -62,12 +63,14 @@ export class ChunkSweeper {
   private readonly parts: ChunkSweeperParts;
   /** Asks again while that can help. */
   readonly ask: Ask;
+  private readonly hotLooks: HotLooks;
   private shared: SharedChunks | null = null;
   private offered = 0;
 
   constructor(parts: ChunkSweeperParts) {
     this.parts = parts;
     this.ask = askingAgain(parts.clock);
+    this.hotLooks = new HotLooks(parts);
   }
 
   /** Other processes that compare chunks of the table under way. */
@@ -227,7 +230,7 @@ export class ChunkSweeper {
   }
 
   /** Compares a chunk; what comes back differs beside its hot rows, and is to be followed. */
-  private async compareChunk(table: TableSweep, chunk: Chunk, part: TouchedPart, comparison: Comparison, size: ChunkSize): Promise<HotChunk | null> {
+  private async compareChunk(table: TableSweep, chunk: Chunk, part: TouchedPart, comparison: Comparison, size: ChunkSize): Promise<Look | null> {
     const timedOut = (rows: number): void => size.timedOut(rows);
     if (isBag(table.pair)) {
       await this.take(table, chunk, compareBag(comparison, table.estimatedRows), comparison.signal);
@@ -237,42 +240,39 @@ export class ChunkSweeper {
       await this.take(table, chunk, compareKeys(comparison, part.keys), comparison.signal);
       return null;
     }
-    const hot = table.mostlyDiffers ? null : this.hotKeys(table, part.range);
-    if (hot === null) {
-      await this.take(table, chunk, compareChunk(comparison, part.range, size.rows, this.likelyDiffers(table, size.rows), timedOut), comparison.signal);
-      return null;
-    }
+    const { range } = part;
     const rows = size.rows;
+    let look: Look | null = null;
     try {
-      const look = await HotChunk.look(comparison, part.range, hot);
-      const found = look.findings();
-      if (found === null) return look;
-      await this.take(table, chunk, [found], comparison.signal);
+      if (!table.mostlyDiffers) look = await this.hotLooks.look(comparison, range);
     } catch (error) {
       if (!isTimeout(error)) throw error;
-      await this.take(table, chunk, compareParts(comparison, part.range, rows, timedOut), comparison.signal);
+      await this.take(table, chunk, compareParts(comparison, range, rows, timedOut), comparison.signal);
+      return null;
     }
+    const found = look === null ? compareChunk(comparison, range, rows, this.likelyDiffers(table, rows), timedOut) : look.chunk.findings();
+    if (found === null) return look;
+    await this.take(table, chunk, found, comparison.signal);
     return null;
   }
 
   /** Goes on with a chunk that differs beside its hot rows: first for changes that were not consumed when it was looked at, then for anything else. */
-  private async follow(table: TableSweep, chunk: Chunk, look: HotChunk, comparison: Comparison, limit: LimitFunction): Promise<void> {
-    const { range } = look;
-    const hotNow = (): readonly HotKey[] | null => this.hotKeys(table, range);
-    let found = await look.waitForNews(hotNow, this.parts.clock);
-    if (found === null && look.hasHeard) {
-      const again = await limit(() => HotChunk.look(comparison, range, hotNow() ?? []));
-      found = again.findings() ?? (await again.waitForNews(hotNow, this.parts.clock));
+  private async follow(table: TableSweep, chunk: Chunk, look: Look, comparison: Comparison, limit: LimitFunction): Promise<void> {
+    const { range, whole } = look.chunk;
+    let found = await this.hotLooks.waitForNews(comparison, look);
+    if (found === null && look.chunk.hasHeard) {
+      const again = await limit(() => this.hotLooks.look(comparison, range));
+      if (again !== null) found = again.chunk.findings() ?? (await this.hotLooks.waitForNews(comparison, again));
     }
-    if (found !== null) await this.take(table, chunk, [found], comparison.signal);
-    else await limit(() => this.take(table, chunk, locate(comparison, range, look.whole), comparison.signal));
+    if (found !== null) await this.take(table, chunk, found, comparison.signal);
+    else await limit(() => this.take(table, chunk, locate(comparison, range, whole), comparison.signal));
   }
 
   /** Counts what was found of a chunk, and hands its suspects to the recheck. */
-  private async take(table: TableSweep, chunk: Chunk, findings: AsyncIterable<ChunkFindings> | Iterable<ChunkFindings>, signal: AbortSignal): Promise<void> {
+  private async take(table: TableSweep, chunk: Chunk, findings: AsyncIterable<ChunkFindings> | ChunkFindings, signal: AbortSignal): Promise<void> {
     let suspects = 0;
     let isUnexplained = false;
-    for await (const found of findings) {
+    for await (const found of Symbol.asyncIterator in findings ? findings : [findings]) {
       this.countRows(table, chunk, found.equalRows, found.rows);
       suspects += found.suspects.length;
       for (const key of found.suspects) {
@@ -285,10 +285,6 @@ export class ChunkSweeper {
 
   private isKnown({ pair }: TableSweep, key: RowKey): boolean {
     return this.parts.pending.get(pair.id, keyId(key)) !== undefined;
-  }
-
-  private hotKeys({ pair }: TableSweep, range: KeyRange): readonly HotKey[] | null {
-    return hotKeysWithin(this.parts.pending, pair, range);
   }
 
   /** Where the next chunk is likely to differ, it is parted into buckets at once: its whole digest would only say that it does. */

@@ -67,7 +67,7 @@ class Bench {
       pairs: [PAIR],
       sides, book, proofs, pending, skew, metrics, store, clock,
       primarySide: 'old',
-      chunks: new ChunkSweeper({ sides, primarySide: 'old', brake, pending, book, proofs, metrics, clock, chunkRows: 'auto', concurrency: 2, maxRowsPerSecond: 0 }),
+      chunks: new ChunkSweeper({ sides, primarySide: 'old', brake, pending, book, proofs, metrics, skew, clock, chunkRows: 'auto', concurrency: 2, maxRowsPerSecond: 0 }),
       touched: new TouchedKeys([PAIR], () => ''),
       makeId: () => 's',
       strategy: 'auto',

@@ -1,11 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { keyId } from '../../../src/domain/row.ts';
+import { ClockSkew } from '../../../src/domain/clock-skew.ts';
 import { HotChunk } from '../../../src/verify/hot-chunk.ts';
 import { hotKeysWithin, type HotKey } from '../../../src/verify/hot-keys.ts';
+import { HotLooks, type Look } from '../../../src/verify/hot-looks.ts';
 import { PendingChecks } from '../../../src/verify/pending-checks.ts';
 import type { KeyRange } from '../../../src/verify/ports.ts';
-import type { Comparison } from '../../../src/verify/sweep-compare.ts';
+import type { ChunkFindings, Comparison } from '../../../src/verify/sweep-compare.ts';
 import { MemoryDatabase } from './memory/memory-database.ts';
 import { textPair } from './memory/samples.ts';
 import { VirtualClock } from './memory/virtual-clock.ts';
@@ -117,36 +119,63 @@ describe('a chunk with its hot rows apart', () => {
     await tables.clock.until(chunk.hear([hot('k1', 1)]));
     expect(chunk.findings()).toBeNull();
   });
+});
 
-  it('waits for news, and not for ever', async () => {
+function pendingWith(keys: readonly string[]): PendingChecks {
+  const pending = new PendingChecks([PAIR]);
+  for (const [index, key] of keys.entries()) change(pending, key, BigInt(index + 1));
+  return pending;
+}
+
+function change(pending: PendingChecks, key: string, committedAtUs: bigint, nowMs = 0): void {
+  pending.addChange(PAIR, [key], { committedAtUs, lsn: null, hash: 1n, unknownColumns: [], position: POSITION }, nowMs, 0);
+}
+
+describe('a look at a chunk', () => {
+  /** A chunk in which `k1` differs, looked at while another row is hot, and the wait for what explains it. */
+  async function waiting(): Promise<{ tables: Tables; pending: PendingChecks; wait: () => Promise<{ found: ChunkFindings | null; tookMs: number }> }> {
     const tables = new Tables();
+    const { clock, comparison } = tables;
     tables.set('old', 'k1', 'b');
     tables.set('new', 'k1', 'a');
-    const chunk = await tables.look([]);
-    let looks = 0;
-    const found = await tables.clock.until(chunk.waitForNews(() => (++looks > 3 ? [hot('k1', 1)] : []), tables.clock));
-    expect(found).toEqual({ suspects: [['k1']], equalRows: 0n, rows: [1n, 1n] });
-    tables.set('new', 'k2', 'x');
-    const other = await tables.look([hot('k1', 1)]);
-    expect(await tables.clock.until(other.waitForNews(() => null, tables.clock))).toBeNull();
-    expect(other.hasHeard).toBe(false);
+    const pending = pendingWith(['k2']);
+    const looks = new HotLooks({ primarySide: 'old', pending, skew: { old: new ClockSkew(), new: new ClockSkew() }, clock });
+    const look = await clock.until(looks.look(comparison, RANGE));
+    expect(look?.chunk.findings()).toBeNull();
+    const beganMs = clock.nowMs();
+    const wait = async (): Promise<{ found: ChunkFindings | null; tookMs: number }> => ({ found: await looks.waitForNews(comparison, look as Look), tookMs: clock.nowMs() - beganMs });
+    return { tables, pending, wait };
+  }
+
+  it('waits for the change that explains it', async () => {
+    const { tables, pending, wait } = await waiting();
+    const { clock } = tables;
+    const found = wait();
+    await clock.pass(50);
+    change(pending, 'k1', clock.nowUs() - 200_000n, clock.nowMs());
+    expect(await clock.until(found)).toEqual({ found: { suspects: [['k1']], equalRows: 0n, rows: [1n, 1n] }, tookMs: 60 });
+  });
+
+  it('waits no longer once the stream has come past it, nor for ever', async () => {
+    const { tables, pending, wait } = await waiting();
+    const { clock } = tables;
+    const found = wait();
+    await clock.pass(50);
+    change(pending, 'k3', clock.nowUs(), clock.nowMs());
+    expect(await clock.until(found)).toEqual({ found: null, tookMs: 60 });
+    const silent = await waiting();
+    expect(await silent.tables.clock.until(silent.wait())).toEqual({ found: null, tookMs: 300 });
   });
 });
 
 describe('the hot keys of a range', () => {
-  function pendingWith(keys: readonly string[]): PendingChecks {
-    const pending = new PendingChecks([PAIR]);
-    for (const [index, key] of keys.entries()) {
-      pending.addChange(PAIR, [key], { committedAtUs: BigInt(index + 1), lsn: null, hash: 1n, unknownColumns: [], position: POSITION }, 0, 0);
-    }
-    return pending;
-  }
-
   it('are those with a change, or a suspicion, without a verdict', () => {
     const pending = pendingWith(['a', 'k1', 'l', 'k2']);
     pending.suspect(PAIR, ['k3'], 'sweep', 0, null);
-    expect(hotKeysWithin(pending, PAIR, RANGE)).toEqual([hot('k1', 2), hot('k2', 4), hot('k3', 0)]);
-    expect(hotKeysWithin(pending, PAIR, { from: ['x'], to: null })).toEqual([]);
+    expect(hotKeysWithin(pending, PAIR, RANGE)).toEqual({ keys: [hot('k1', 2), hot('k2', 4), hot('k3', 0)], newestUs: 4n });
+    expect(hotKeysWithin(pending, PAIR, { from: ['x'], to: null })).toEqual({ keys: [], newestUs: 4n });
+    change(pending, 'k4', 5n, 10);
+    expect(hotKeysWithin(pending, PAIR, RANGE, 10)).toEqual({ keys: [hot('k4', 5)], newestUs: 5n });
   });
 
   it('are not told where no change is under way, or where they are too many', () => {

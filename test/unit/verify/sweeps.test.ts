@@ -60,6 +60,7 @@ class Bench {
         book: this.book,
         proofs: this.proofs,
         metrics: this.metrics,
+        skew: { old: new ClockSkew(), new: new ClockSkew() },
         clock: this.clock,
         chunkRows: this.chunkRows,
         concurrency,
