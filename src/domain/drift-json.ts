@@ -34,7 +34,8 @@ export interface DriftJson {
 
 /** The published JSON shape of `drift`; times are ISO 8601 in UTC. */
 export function driftJson(drift: Drift): DriftJson {
-  const { position } = drift;
+  const { position, confirmedAtMs, lastCheckedAtMs } = drift;
+  const confirmedAt = isoTime(confirmedAtMs);
   return {
     id: drift.id,
     table: drift.table,
@@ -50,8 +51,8 @@ export function driftJson(drift: Drift): DriftJson {
     cause: drift.cause === null ? null : { code: drift.cause.code, message: drift.cause.message },
     column_causes: Object.fromEntries(Object.entries(drift.columnCauses).map(([column, { code }]) => [column, code])),
     first_seen_at: isoTime(drift.firstSeenAtMs),
-    confirmed_at: isoTime(drift.confirmedAtMs),
-    last_checked_at: isoTime(drift.lastCheckedAtMs),
+    confirmed_at: confirmedAt,
+    last_checked_at: lastCheckedAtMs === confirmedAtMs ? confirmedAt : isoTime(lastCheckedAtMs),
     resolved_at: drift.resolvedAtMs === null ? null : isoTime(drift.resolvedAtMs),
     checks: drift.checks,
     position:

@@ -283,8 +283,8 @@ export class PendingChecks {
     this.total--;
     this.extraVersions -= extra(check.versions);
     this.dirty.delete(check);
-    const id = storedId(check);
-    if (this.stored.has(id)) this.settled.set(id, { table: check.pair.id, key: check.key });
+    const id = this.stored.size === 0 ? null : storedId(check);
+    if (id !== null && this.stored.has(id)) this.settled.set(id, { table: check.pair.id, key: check.key });
     for (const waiter of check.waiters) waiter(end);
   }
 

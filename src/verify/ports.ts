@@ -9,8 +9,8 @@ import type { DigestPath, SweepKind, SweepTableProgress, SweepStatus } from '../
 /** A row as one read found it. */
 export interface RowRead {
   readonly row: Row;
-  /** As the database told it: what a later read tells alike has the same canonical form. */
-  readonly texts?: readonly (string | null)[];
+  /** 64 bits that are the same in two reads of one database only where the row is; absent where they were not asked for. */
+  readonly mark?: string | null;
   /** Commit time of the row's present version on its database's clock, µs; null where that is not recorded. */
   readonly committedAtUs: bigint | null;
 }
@@ -101,10 +101,12 @@ export interface LogProgress {
 export interface Database {
   readonly side: Side;
   /**
-   * Reads rows by key, at most `maxKeysPerRead` at a time; those of a bag by their hashes, at most `BAG_ROWS_PER_READ`.
-   * @param earlier an earlier read here: rows that have not changed since are the same objects in both
+   * Reads rows by key, at most `maxKeysPerRead` at a time.
+   * @param marked whether rows carry their marks, where this database can tell them
    */
-  readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal, earlier?: RowsRead): Promise<RowsRead>;
+  readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal, marked?: boolean): Promise<RowsRead>;
+  /** Marks of these keys' rows, as many as can be read; null where this database cannot tell them. A key that is absent has no row. */
+  readMarks(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<ReadonlyMap<KeyId, string> | null>;
   readonly maxKeysPerRead: number;
   clock(signal: AbortSignal): Promise<ClockSample>;
   logProgress(signal: AbortSignal): Promise<LogProgress>;

@@ -18,7 +18,7 @@ import {
   type Version,
 } from '../domain/recheck.ts';
 import { ReadSize } from '../domain/read-size.ts';
-import { alignedTo, comparesByNearness, type Row, type RowKey } from '../domain/row.ts';
+import { alignedTo, comparesByNearness, keyId, type Row, type RowKey } from '../domain/row.ts';
 import type { PipelineEvidence, Watermarks } from '../domain/watermarks.ts';
 import type { BookedDrift, DriftBook } from './drift-book.ts';
 import { stillHeld, UNVERIFIABLE_ROUNDS, type Check, type CheckEnd, type GapEnd, type PendingChecks } from './pending-checks.ts';
@@ -407,16 +407,40 @@ export class Rechecker {
     return clock.nowUs() - this.hostUs(seen.seenAtUs) >= BigInt(settleMs) * (evidence.behind ? 2_000n : 1_000n);
   }
 
-  /** Reads keys on the primary, the replica and the primary again. */
+  /**
+   * Reads keys on the primary, the replica and the primary again. The first read brings marks alone where the primary can
+   * tell them: rows are held no longer than they are looked at. A row with another mark was changed in between, or is as
+   * good as changed: it is read thrice in full.
+   */
   private async readThrice(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<ReadThrice> {
-    const { primary, replica, hasher, clock } = this.parts;
+    const { primary, replica, clock } = this.parts;
+    const marks = await within(primary.side, readLimitMs(pair), signal, (limited) => primary.readMarks(pair, keys, limited));
+    if (marks === null) return this.readThriceInFull(pair, keys, signal);
+    const replicaAskedAtUs = clock.nowUs();
+    const middle = await this.readRows(replica, pair, keys, signal);
+    const after = await this.readRows(primary, pair, keys, signal, true);
+    const isSteady = (id: string): boolean => (after.rows.get(id)?.mark ?? null) === (marks.get(id) ?? null);
+    const moved = keys.filter((key) => !isSteady(keyId(key)));
+    const inFull = moved.length === 0 ? null : await this.readThriceInFull(pair, moved, signal);
+    const steady = this.threeReads(pair, after, middle, after);
+    // The times of those that did not move are the earlier ones, and true of the others too.
+    return { of: (id) => (inFull === null || isSteady(id) ? steady(id) : inFull.of(id)), replicaAskedAtUs };
+  }
+
+  private async readThriceInFull(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<ReadThrice> {
+    const { primary, replica, clock } = this.parts;
     const before = await this.readRows(primary, pair, keys, signal);
     const replicaAskedAtUs = clock.nowUs();
     const middle = await this.readRows(replica, pair, keys, signal);
-    const after = await this.readRows(primary, pair, keys, signal, before);
+    const after = await this.readRows(primary, pair, keys, signal);
+    return { of: this.threeReads(pair, before, middle, after), replicaAskedAtUs };
+  }
+
+  private threeReads(pair: Pair, before: RowsRead, middle: RowsRead, after: RowsRead): (id: string) => ThreeReads {
+    const { hasher } = this.parts;
     const nearness = comparesByNearness(pair);
     const rowOf = (read: RowsRead, id: string): Row | null => read.rows.get(id)?.row ?? null;
-    const of = (id: string): ThreeReads => {
+    return (id) => {
       const primaryRow = rowOf(before, id);
       const reread = rowOf(after, id);
       const read = rowOf(middle, id);
@@ -432,11 +456,10 @@ export class Rechecker {
         rereadAtUs: after.readAtUs,
       };
     };
-    return { of, replicaAskedAtUs };
   }
 
-  private async readRows(database: Database, pair: Pair, keys: readonly RowKey[], signal: AbortSignal, earlier?: RowsRead): Promise<RowsRead> {
-    const read = await within(database.side, isBag(pair) ? BAG_READ_LIMIT_MS : READ_LIMIT_MS, signal, (limited) => database.readRows(pair, keys, limited, earlier));
+  private async readRows(database: Database, pair: Pair, keys: readonly RowKey[], signal: AbortSignal, marked = false): Promise<RowsRead> {
+    const read = await within(database.side, readLimitMs(pair), signal, (limited) => database.readRows(pair, keys, limited, marked));
     this.parts.health.reachable(database.side);
     if (!isBag(pair)) this.readSize(pair).brought(read.rows.size, read.chars);
     return read;
@@ -691,6 +714,10 @@ function stand(check: Check, { primaryBefore, replica, primaryAfter }: ConfirmRe
 
 function copies(pair: Pair, { primaryRow, replicaRow }: Pick<ConfirmReads, 'primaryRow' | 'replicaRow'>): Pick<CheckEnd, 'copies'> {
   return isBag(pair) ? { copies: [copiesOf(primaryRow), copiesOf(replicaRow)] } : {};
+}
+
+function readLimitMs(pair: Pair): number {
+  return isBag(pair) ? BAG_READ_LIMIT_MS : READ_LIMIT_MS;
 }
 
 /** Whether the only change of the key that is unsettled is seen: nothing else can have made what the replica shows. */

@@ -4,7 +4,7 @@ import { withoutPageHeader } from '../../domain/log-position.ts';
 import type { Pair, PairColumn, Side, SqlType, TableDescription, TableName } from '../../domain/pair.ts';
 import { columnOn, keyNotUnique, qualifiedName, tableOn } from '../../domain/pair.ts';
 import type { CanonicalValue, KeyId, RowKey } from '../../domain/row.ts';
-import { keyId } from '../../domain/row.ts';
+import { comparesByNearness, keyId } from '../../domain/row.ts';
 import type { DigestPath } from '../../domain/status.ts';
 import { valuesOf } from '../../domain/values/column-values.ts';
 import type { Pressure } from '../../domain/sweep-pause.ts';
@@ -21,7 +21,7 @@ import { ROW, canHold, filterSql, keyColumns, quoteTable, sortsAsText } from './
 import { PRESSURE_SQL, pressureOf } from './pressure-sql.ts';
 import type { RangesStatement } from './ranges-sql.ts';
 import { copyRangesStatement, explainRangesStatement, isByIndex, isWhole, keysEveryStatement, rangeDigestsStatement, rangeRowsStatement } from './ranges-sql.ts';
-import { epochUsSql, rowsSql } from './rows-sql.ts';
+import { epochUsSql, rowMarksSql, rowsSql } from './rows-sql.ts';
 import type { SessionOptions, TextRow } from './session.ts';
 import { Sessions } from './session.ts';
 
@@ -82,6 +82,8 @@ export class PostgresDatabase implements Database {
   private readonly nowUs: () => bigint;
   private readonly byteOrdered = new Map<string, ByteOrdered>();
   private commitTimes: boolean | null = null;
+  /** Whether the server has all hash functions of the fast path; null: it was not asked yet. */
+  private hashes: boolean | null = null;
   private readonly client: ClientDigests;
 
   constructor(options: PostgresDatabaseOptions) {
@@ -130,26 +132,37 @@ export class PostgresDatabase implements Database {
     return this.commitTimes;
   }
 
-  async readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal, earlier?: RowsRead): Promise<RowsRead> {
+  async readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal, marked = false): Promise<RowsRead> {
     if (isBag(pair)) return this.readBag(pair, keys, signal);
     if (keys.length > this.maxKeysPerRead) throw new LockstepError('too_many_keys', `at most ${this.maxKeysPerRead} keys can be read at once`);
     const { asked, parameters } = this.byKey(pair, keys);
-    const answered = await this.queryRows(pair, parameters, signal);
+    const answered = await this.queryRows(pair, parameters, marked && (await this.canMark(pair, signal)), signal);
     const rows = new Map<KeyId, RowRead>();
     let readAtUs = 0n;
     let chars = 0;
-    for (const [place, startedAtUs, committedAtUs, ...texts] of answered) {
+    for (const [place, startedAtUs, committedAtUs, mark = null, ...texts] of answered) {
       if (place == null) {
         readAtUs = BigInt(startedAtUs ?? '0');
         continue;
       }
       for (const text of texts) chars += text?.length ?? 0;
-      const id = keyId(asked[Number(place) - 1] as RowKey);
-      const known = earlier?.rows.get(id);
-      const row = known?.texts !== undefined && sameTexts(known.texts, texts) ? known.row : this.canonicalRow(pair, texts);
-      rows.set(id, { row, texts, committedAtUs: committedAtUs == null ? null : BigInt(committedAtUs) });
+      rows.set(keyId(asked[Number(place) - 1] as RowKey), { row: this.canonicalRow(pair, texts), mark, committedAtUs: committedAtUs == null ? null : BigInt(committedAtUs) });
     }
     return { rows, readAtUs, chars };
+  }
+
+  async readMarks(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<ReadonlyMap<KeyId, string> | null> {
+    if (isBag(pair) || !(await this.canMark(pair, signal))) return null;
+    const { asked, parameters } = this.byKey(pair, keys);
+    const answered = await this.sessions.query(rowMarksSql(pair, this.side), parameters, qualifiedName(tableOn(pair, this.side)), signal);
+    return new Map(answered.map(([place, mark]) => [keyId(asked[Number(place) - 1] as RowKey), mark ?? '']));
+  }
+
+  /** Whether marks tell rows apart: not where nearness decides, nor on a server without the hash functions. */
+  private async canMark(pair: Pair, signal: AbortSignal): Promise<boolean> {
+    if (comparesByNearness(pair)) return false;
+    this.hashes ??= (await this.hashFingerprint(signal)) !== null;
+    return this.hashes;
   }
 
   async clock(signal: AbortSignal): Promise<ClockSample> {
@@ -367,17 +380,17 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     return { asked, parameters: columns.map((_column, index) => asked.map((key) => key[index] as string)) };
   }
 
-  private async queryRows(pair: Pair, parameters: readonly string[][], signal: AbortSignal): Promise<TextRow[]> {
+  private async queryRows(pair: Pair, parameters: readonly string[][], marked: boolean, signal: AbortSignal): Promise<TextRow[]> {
     const table = qualifiedName(tableOn(pair, this.side));
     const commitTimes = this.commitTimes ?? (await this.trackCommitTimestamp(signal));
     try {
-      return await this.sessions.query(rowsSql(pair, this.side, commitTimes), parameters, table, signal);
+      return await this.sessions.query(rowsSql(pair, this.side, commitTimes, marked), parameters, table, signal);
     } catch (error) {
       // The server was restarted with track_commit_timestamp off: ask again what it keeps.
       if (!commitTimes || !isMissingCommitTimes(error)) throw error;
       const still = await this.trackCommitTimestamp(signal);
       if (still) throw error;
-      return this.sessions.query(rowsSql(pair, this.side, false), parameters, table, signal);
+      return this.sessions.query(rowsSql(pair, this.side, false, marked), parameters, table, signal);
     }
   }
 
@@ -491,10 +504,6 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     if (row === undefined) throw new LockstepError('query_failed', `${this.side} database answered nothing`, { about: { side: this.side } });
     return row;
   }
-}
-
-function sameTexts(left: TextRow, right: TextRow): boolean {
-  return left.length === right.length && left.every((text, index) => text === right[index]);
 }
 
 /** Digests by bucket, as `bucket:rows:sum` parted by commas. */

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import pLimit from 'p-limit';
 import type { LimitFunction } from 'p-limit';
 import pg from 'pg';
@@ -15,6 +16,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const IDLE_MS = 30_000;
 /** Statements that may wait for a connection; more means that the callers' own limits are broken. */
 const WAITING_MAX = 1000;
+/** Two for each statement of either side that is under way or waits: more than Node takes for a leak. */
+const SIGNAL_LISTENERS_MAX = 4 * WAITING_MAX;
 const APPLICATION_NAME = 'lockstep';
 /** Compiling an expression of many columns takes longer than a chunk's rows do; servers before 11 know no such setting. */
 const WITHOUT_JIT_SQL = "SELECT set_config(name, 'off', false) FROM pg_catalog.pg_settings WHERE name = 'jit'";
@@ -146,6 +149,7 @@ export class Sessions {
   /** Does some work on a connection; `table` is for the error. */
   private async hold<T>(table: string | null, signal: AbortSignal | undefined, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
     signal?.throwIfAborted();
+    if (signal !== undefined) setMaxListeners(SIGNAL_LISTENERS_MAX, signal);
     if (this.slots.pendingCount >= WAITING_MAX) {
       throw new LockstepError('database_busy', `${this.side}: ${WAITING_MAX} statements wait for a connection`, {
         retry: 'retry',

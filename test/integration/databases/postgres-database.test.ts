@@ -147,6 +147,23 @@ describe('rows by key', () => {
     expect((await neu.digest(pair, { from: null, to: ['1.6'] }, path, FOREVER)).rows).toBe(1n);
   });
 
+  it('tells by marks alone which rows were changed, came or went', async () => {
+    for (const server of [servers.old, servers.new]) await server.query(`CREATE TABLE public.marked (id int PRIMARY KEY, v text, w numeric); INSERT INTO public.marked SELECT i, 'v', i FROM generate_series(1, 5) i`);
+    const pair = await pairOf(old, neu, 'marked');
+    const keys: RowKey[] = ['1', '2', '3', '4', '5', '6'].map((id) => [id]);
+    const before = await old.readMarks(pair, keys, FOREVER);
+    const read = await old.readRows(pair, keys, FOREVER, true);
+    expect(new Map([...read.rows].map(([id, { mark }]) => [id, mark]))).toEqual(before);
+    expect((await old.readRows(pair, keys, FOREVER)).rows.get('1')?.mark).toBeNull();
+    await servers.old.query(`UPDATE public.marked SET v = NULL WHERE id = 2; UPDATE public.marked SET w = -w WHERE id = 3; UPDATE public.marked SET v = 'v' WHERE id = 4;
+      DELETE FROM public.marked WHERE id = 5; INSERT INTO public.marked VALUES (6)`);
+    const after = await old.readMarks(pair, keys, FOREVER);
+    expect(keys.filter(([id = '']) => after?.get(id) !== before?.get(id)).flat()).toEqual(['2', '3', '5', '6']);
+    expect([...(after?.keys() ?? [])].toSorted()).toEqual(['1', '2', '3', '4', '6']);
+    const near = await pairOf(old, neu, 'marked', { columns: { w: { tolerance: '0.1' } } });
+    expect(await old.readMarks(near, keys, FOREVER)).toBeNull();
+  });
+
   it('applies the row filter', async () => {
     const pair = await pairOf(old, neu, 'by_int', { where: { old: 'id % 2 = 0 -- even' } });
     const read = await old.readRows(pair, [['7'], ['8']], FOREVER);
@@ -158,7 +175,7 @@ describe('rows by key', () => {
     for (const name of ['by_int', 'by_uuid', 'by_text', 'by_both']) {
       const pair = await pairOf(old, neu, name);
       const arrays = pair.key.map((position) => (name === 'by_uuid' ? `ARRAY['c4ca4238-a0b9-2382-0dcc-509a6f75849b']` : `ARRAY['${position + 1}']`));
-      const sql = arrays.reduceRight((text, array, index) => text.replace(`$${index + 1}::text[]`, `${array}::text[]`), rowsSql(pair, 'old', true));
+      const sql = arrays.reduceRight((text, array, index) => text.replace(`$${index + 1}::text[]`, `${array}::text[]`), rowsSql(pair, 'old', true, true));
       const plan = (await servers.old.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${sql}`)).map((row) => row['QUERY PLAN']).join('\n');
       expect(plan).toContain(`Index Scan using ${name}_pkey`);
       expect(plan).not.toContain('Seq Scan');

@@ -46,7 +46,16 @@ export class MemoryDatabase implements Database {
     this.rows.set(keyId(keyOf(pair, row) as RowKey), { row, committedAtUs });
   }
 
-  async readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<RowsRead> {
+  /** Whether rows can be told by marks. */
+  hasMarks = true;
+
+  async readMarks(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<ReadonlyMap<KeyId, string> | null> {
+    if (isBag(pair) || !this.hasMarks) return null;
+    const { rows } = await this.readRows(pair, keys, signal);
+    return new Map([...rows].map(([id, { row }]) => [id, encodeValues(row)]));
+  }
+
+  async readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal, marked = false): Promise<RowsRead> {
     await this.#work('readRows', signal);
     const readAtUs = this.nowUs();
     await this.#clock.sleep(this.#delayMs(), signal);
@@ -56,7 +65,7 @@ export class MemoryDatabase implements Database {
       const count = copies?.get(key[0] as string);
       if (count !== undefined) rows.set(keyId(key), { row: bagRow(this.bag.find((row) => bagHash(row) === key[0]) as Row, count.toString()), committedAtUs: null });
       const found = this.rows.get(keyId(key));
-      if (found !== undefined) rows.set(keyId(key), found);
+      if (found !== undefined) rows.set(keyId(key), marked ? { ...found, mark: encodeValues(found.row) } : found);
     }
     await this.#clock.sleep(this.#delayMs(), signal);
     signal.throwIfAborted();
