@@ -10,11 +10,11 @@ const EXIT_ERROR = 2;
 
 /**
  * A check runs beside whatever else its machine does, and what it holds at a time is little: the heap is collected when it has
- * grown by half instead of several times over, and short-lived objects keep the space that they begin with. So small a
+ * doubled instead of grown several times over, and short-lived objects keep the space that they begin with. So small a
  * space is collected sooner by one thread than by several that wait for each other while the databases take the cores.
  * Most checks take seconds: only what is much used is worth compiling for speed.
  */
-const CHECK_FLAGS = ['--heap-growing-percent=50', '--semi-space-growth-factor=1', '--no-parallel-scavenge', '--interrupt-budget=600000'];
+const CHECK_FLAGS = ['--heap-growing-percent=100', '--semi-space-growth-factor=1', '--no-parallel-scavenge', '--interrupt-budget=600000'];
 
 if (process.argv[2] === 'check') for (const flag of CHECK_FLAGS) setFlagsFromString(flag);
 

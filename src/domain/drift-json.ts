@@ -34,7 +34,7 @@ export interface DriftJson {
 
 /** The published JSON shape of `drift`; times are ISO 8601 in UTC. */
 export function driftJson(drift: Drift): DriftJson {
-  const { position, confirmedAtMs, lastCheckedAtMs } = drift;
+  const { position, firstSeenAtMs, confirmedAtMs, lastCheckedAtMs } = drift;
   const confirmedAt = isoTime(confirmedAtMs);
   return {
     id: drift.id,
@@ -50,7 +50,7 @@ export function driftJson(drift: Drift): DriftJson {
     found_by: drift.foundBy,
     cause: drift.cause === null ? null : { code: drift.cause.code, message: drift.cause.message },
     column_causes: Object.fromEntries(Object.entries(drift.columnCauses).map(([column, { code }]) => [column, code])),
-    first_seen_at: isoTime(drift.firstSeenAtMs),
+    first_seen_at: isoTime(firstSeenAtMs),
     confirmed_at: confirmedAt,
     last_checked_at: lastCheckedAtMs === confirmedAtMs ? confirmedAt : isoTime(lastCheckedAtMs),
     resolved_at: drift.resolvedAtMs === null ? null : isoTime(drift.resolvedAtMs),
@@ -94,6 +94,10 @@ export function driftGroupJson(group: DriftGroup): DriftGroupJson {
   };
 }
 
+/** Of the time asked for last: drift is told in batches of one time. */
+let told = { timeMs: 0, text: new Date(0).toISOString() };
+
 function isoTime(timeMs: number): string {
-  return new Date(timeMs).toISOString();
+  if (told.timeMs !== timeMs) told = { timeMs, text: new Date(timeMs).toISOString() };
+  return told.text;
 }

@@ -21,7 +21,7 @@ import { ROW, canHold, filterSql, keyColumns, quoteTable, sortsAsText } from './
 import { PRESSURE_SQL, pressureOf } from './pressure-sql.ts';
 import type { RangesStatement } from './ranges-sql.ts';
 import { copyRangesStatement, explainRangesStatement, isByIndex, isWhole, keysEveryStatement, rangeDigestsStatement, rangeRowsStatement } from './ranges-sql.ts';
-import { epochUsSql, rowMarksSql, rowsSql } from './rows-sql.ts';
+import { epochUsSql, ROW_VALUES_AT, rowMarksSql, rowsSql } from './rows-sql.ts';
 import type { SessionOptions, TextRow } from './session.ts';
 import { Sessions } from './session.ts';
 
@@ -140,13 +140,15 @@ export class PostgresDatabase implements Database {
     const rows = new Map<KeyId, RowRead>();
     let readAtUs = 0n;
     let chars = 0;
-    for (const [place, startedAtUs, committedAtUs, mark = null, ...texts] of answered) {
+    for (const told of answered) {
+      const [place, startedAtUs, committedAtUs, mark = null] = told;
       if (place == null) {
         readAtUs = BigInt(startedAtUs ?? '0');
         continue;
       }
-      for (const text of texts) chars += text?.length ?? 0;
-      rows.set(keyId(asked[Number(place) - 1] as RowKey), { row: this.canonicalRow(pair, texts), mark, committedAtUs: committedAtUs == null ? null : BigInt(committedAtUs) });
+      for (let index = ROW_VALUES_AT; index < told.length; index++) chars += told[index]?.length ?? 0;
+      const row = this.canonicalRow(pair, told, ROW_VALUES_AT);
+      rows.set(keyId(asked[Number(place) - 1] as RowKey), { row, mark, committedAtUs: committedAtUs == null ? null : BigInt(committedAtUs) });
     }
     return { rows, readAtUs, chars };
   }
@@ -477,9 +479,10 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     return columns;
   }
 
-  private canonicalRow(pair: Pair, values: TextRow): CanonicalValue[] {
+  /** @param first where the row's values begin */
+  private canonicalRow(pair: Pair, values: TextRow, first: number): CanonicalValue[] {
     return pair.columns.map((column, index) => {
-      const text = values[index];
+      const text = values[first + index];
       return text == null ? null : this.canonical(pair, column, text);
     });
   }

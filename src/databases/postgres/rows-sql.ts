@@ -13,6 +13,9 @@ function markSql(pair: Pair, side: Side): string {
   return `(${rowHash(pair, side, 'fast').inner.replace(/ AS c$/, '')})::text`;
 }
 
+/** Where the compared columns begin in an answer of `rowsSql`. */
+export const ROW_VALUES_AT = 4;
+
 /**
  * Rows by key: parameter n is the array of the nth key column's texts. Answers, per row found, the key's
  * place in the arrays (from 1), the row's commit time, its mark where that is wanted, and the compared columns; and always

@@ -9,6 +9,8 @@ import type { Loss } from './loss.ts';
 import type { FieldSchema, ValueClass } from './value-class.ts';
 
 const PLAIN_INTEGER = /^(?:0|-?[1-9][0-9]*)$/;
+/** As PostgreSQL prints a numeric: of these only zeros at the end have to go. */
+const PLAIN_FRACTION = /^-?(?:0|[1-9][0-9]*)\.[0-9]+$/;
 const INTEGER = /^[+-]?[0-9]+$/;
 const NUMBER = /^([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,9}))?$/;
 
@@ -56,9 +58,17 @@ function plain({ negative, digits, exponent }: Scientific): string {
   return `${sign}0.${'0'.repeat(-point)}${digits}`;
 }
 
+/** A plain fraction without the zeros that end it. */
+function shortened(text: string): string {
+  const significant = withoutEnd(text, '0');
+  const short = significant.endsWith('.') ? significant.slice(0, -1) : significant;
+  return short === '-0' ? '0' : short;
+}
+
 /** The canonical form of a decimal number in any notation, `NaN` and ±`Infinity`; null where `text` is none. */
 export function canonicalDecimal(text: string): string | null {
   if (PLAIN_INTEGER.test(text)) return text;
+  if (PLAIN_FRACTION.test(text)) return shortened(text);
   const number = parseNumber(text);
   if (number !== null) return plain(number);
   switch (text.toLowerCase()) {

@@ -118,6 +118,12 @@ function layOut(exponential: string, exponentFrom: number): string {
   return fraction === '' ? sign + whole : `${sign}${whole}.${fraction}`;
 }
 
+/**
+ * A double of at most 15 digits as PostgreSQL prints it: no other decimal of so few digits is rounded to the same double
+ * (DBL_DIG), so that it is the shortest one already.
+ */
+const SHORT_FLOAT8 = /^-?(?:[1-9][0-9]{0,7}|0(?=\.[1-9]))(?:\.[0-9]{0,6}[1-9])?$/;
+
 const NUMBER = /^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$/;
 const NAMED = /^([+-]?)(nan|inf|infinity)$/i;
 
@@ -163,7 +169,7 @@ export const float4Class = floatClass(float4Text, (type, text) => floatText(type
   notCompared: 'the payload of a NaN',
 });
 
-export const float8Class = floatClass(float8Text, (type, text) => floatText(type, text, text, float8Text), asText, {
+export const float8Class = floatClass(float8Text, (type, text) => (SHORT_FLOAT8.test(text) ? text : floatText(type, text, text, float8Text)), asText, {
   types: 'double precision',
   compared: 'all 64 bits, as the shortest decimal that reads back as the same double',
   normalised: NORMALISED,

@@ -64,6 +64,17 @@ describe('decimals', () => {
     );
   });
 
+  it('is one for a number written plainly and with an exponent', () => {
+    fc.assert(
+      fc.property(fc.bigInt(-(10n ** 12n), 10n ** 12n), fc.integer({ min: 1, max: 20 }), (unscaled, scale) => {
+        const digits = (unscaled < 0n ? -unscaled : unscaled).toString().padStart(scale + 1, '0');
+        const plain = `${unscaled < 0n ? '-' : ''}${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
+        expect(canonicalDecimal(plain)).toBe(canonicalDecimal(`${unscaled}e${-scale}`));
+        expect(canonicalDecimal(`-0.${'0'.repeat(scale)}`)).toBe('0');
+      }),
+    );
+  });
+
   it('different numbers have different forms', () => {
     fc.assert(
       fc.property(bigDecimal, bigDecimal, ([a, scaleA], [b, scaleB]) => {
@@ -130,6 +141,17 @@ describe('floats', () => {
 
   it('special values arrive as text', () => {
     for (const text of ['NaN', 'Infinity', '-Infinity']) expect(canonicalFromDebezium('float4', sqlType('float4'), text, null)).toBe(text);
+  });
+
+  it('reads a double from any plain decimal as from its value', () => {
+    fc.assert(
+      fc.property(fc.bigInt(-(10n ** 17n), 10n ** 17n), fc.integer({ min: 0, max: 17 }), (unscaled, scale) => {
+        const digits = (unscaled < 0n ? -unscaled : unscaled).toString().padStart(scale + 1, '0');
+        const text = `${unscaled < 0n ? '-' : ''}${digits.slice(0, digits.length - scale)}${scale === 0 ? '' : `.${digits.slice(-scale)}`}`;
+        expect(canonicalFromText('float8', sqlType('float8'), text)).toBe(float8Text(Number(text)));
+      }),
+      { numRuns: 2_000 },
+    );
   });
 
   it('read back as the same double', () => {

@@ -91,6 +91,7 @@ export class World {
     setMaxListeners(SIGNAL_LISTENERS_MAX, this.ended.signal);
     this.old = new MemoryDatabase({ side: 'old', clock, offsetMs: this.random.between(-300, 300), delayMs });
     this.new = new MemoryDatabase({ side: 'new', clock, offsetMs: this.random.between(-300, 300), delayMs });
+    for (const side of [this.old, this.new]) side.hasMarks = this.random.chance(0.5);
     this.partitions = Array.from({ length: this.options.partitions }, (_, partition) => ({ topic: TOPIC, partition }));
     this.records = this.partitions.map(() => []);
     this.committed = this.partitions.map(() => 0);
