@@ -7,7 +7,7 @@ import type { Drift } from '../domain/drift.ts';
 import type { CheckOutcome, CheckProgress } from '../domain/outcome.ts';
 import type { Sweep } from '../domain/status.ts';
 import { EphemeralStore } from '../verify/ephemeral-store.ts';
-import type { Check } from '../verify/pending-checks.ts';
+import { BAG_STANDING_LOOKS, type Check } from '../verify/pending-checks.ts';
 import { NO_METRICS } from '../verify/no-metrics.ts';
 import { buildCore, type Core } from './core.ts';
 import { pairDatabases, type PairedDatabases } from './pairs.ts';
@@ -20,6 +20,8 @@ const SIGNAL_LISTENERS_MAX = 1_000;
 const UNSETTLED_SETTLES = 4;
 const UNSETTLED_MIN_MS = 30_000;
 const UNSETTLED_LOOK_MS = 250;
+/** A look at a bag's rows reads the tables some times, each of which takes about as long as comparing them did. */
+const UNSETTLED_COMPARES = 10;
 /** Rows that are looked at once more at a time when they are given up. */
 const LOOK_KEYS = 200;
 
@@ -89,21 +91,33 @@ export async function runCheck(config: Config, options: CheckOptions): Promise<C
 async function giveUpUnsettled(core: Core, limitMs: number, unsettled: Map<string, number>, clock: SystemClock, signal: AbortSignal): Promise<void> {
   let seen = '';
   let sinceMs = clock.nowMs();
+  let settlingSinceMs: number | null = null;
   while (!signal.aborted) {
     await clock.sleep(UNSETTLED_LOOK_MS, signal);
     const tables = core.sweeps.current()?.tables ?? [];
-    const settling = tables.find((table) => table.status === 'settling')?.table ?? null;
-    const now = `${settling} ${core.pending.size}`;
+    const part = tables.find((table) => table.status === 'settling') ?? null;
+    const settling = part?.table ?? null;
+    settlingSinceMs = part === null ? null : (settlingSinceMs ?? clock.nowMs());
+    const now = `${settling} ${core.pending.size} ${settling === null ? 0 : bagLooks(core.pending.checksOf(settling))}`;
     if (now !== seen) {
       seen = now;
       sinceMs = clock.nowMs();
     }
-    if (settling === null || clock.nowMs() - sinceMs < limitMs) continue;
+    if (part === null || settling === null || clock.nowMs() - sinceMs < limitMs) continue;
     const left = [...core.pending.checksOf(settling)];
+    const comparedMs = (settlingSinceMs ?? 0) - part.startedAtMs;
+    if (left.some(({ pair }) => isBag(pair)) && clock.nowMs() - sinceMs < UNSETTLED_COMPARES * comparedMs) continue;
     if (left.length > 0) unsettled.set(settling, left.length);
     const step = left.some(({ pair }) => isBag(pair)) ? BAG_ROWS_PER_READ : LOOK_KEYS;
     for (let first = 0; first < left.length; first += step) await giveUp(core, left.slice(first, first + step), signal);
   }
+}
+
+/** How far the looks at a bag's rows have come: they end by themselves, but each takes as long as reading the tables does. */
+function bagLooks(checks: Iterable<Check>): number {
+  let looks = 0;
+  for (const { pair, standing, hotRounds } of checks) if (isBag(pair)) looks += hotRounds + Math.min(standing?.looks ?? 0, BAG_STANDING_LOOKS);
+  return looks;
 }
 
 /** Ends checks without an answer. Their rows are counted as they are now, where they can be read. */

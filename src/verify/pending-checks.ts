@@ -20,6 +20,9 @@ export interface SeenDrift {
   readonly seenAtUs: bigint;
 }
 
+/** A bag's row must be found with the same numbers of copies by so many looks in a row, however long each takes. */
+export const BAG_STANDING_LOOKS = 5;
+
 /** Numbers of copies that some looks in a row have found. */
 export interface Standing {
   readonly primaryHash: RowHash;

@@ -21,7 +21,7 @@ import { ReadSize } from '../domain/read-size.ts';
 import { alignedTo, comparesByNearness, keyId, type Row, type RowKey } from '../domain/row.ts';
 import type { PipelineEvidence, Watermarks } from '../domain/watermarks.ts';
 import type { BookedDrift, DriftBook } from './drift-book.ts';
-import { stillHeld, UNVERIFIABLE_ROUNDS, type Check, type CheckEnd, type GapEnd, type PendingChecks } from './pending-checks.ts';
+import { BAG_STANDING_LOOKS, stillHeld, UNVERIFIABLE_ROUNDS, type Check, type CheckEnd, type GapEnd, type PendingChecks } from './pending-checks.ts';
 import type { Clock, Database, PartitionsOf, RowRead, RowsRead, VerifyMetrics } from './ports.ts';
 import type { FirstLook } from './first-look.ts';
 import type { Health } from './health.ts';
@@ -37,14 +37,14 @@ const READ_LIMIT_MS = 15_000;
 /** A bag is read as a whole. */
 const BAG_READ_LIMIT_MS = 1_800_000;
 /** Between two looks at rows of a bag the databases rest for so many times as long as the last one took; where its drift is open for good, longer. */
-const BAG_REST = 1;
+const BAG_REST = 0.5;
 const BAG_DRIFT_REST = 20;
 /**
- * Numbers of copies must stand still for so many looks, spread over `settle` at least: a row that is taken away and put
- * back shows one number or the other, and where each look finds primary and replica apart with a chance of one in five,
- * eight in a row do so once in 400,000.
+ * Numbers of copies must stand still at all looks within `settle`, of which there are so many where the table is read
+ * quickly, and at so many where it is not: a row that is taken away and put back shows one number or the other, and where
+ * each look finds primary and replica apart with a chance of one in five, ten in a row do so once in ten million.
  */
-const BAG_STANDING_LOOKS = 8;
+const BAG_LOOKS_A_SETTLE = 10;
 /** Its multiples' fractions are spread as evenly as can be: waits are between half and one and a half times their length. */
 const GOLDEN_RATIO = 0.618_033_988_749_895;
 const UNEVEN_MIN = 0.5;
@@ -223,7 +223,7 @@ export class Rechecker {
   /** Uneven waits, so that whoever takes a row away and puts it back at regular times is not always met at the same point. */
   private bagRetryMs(check: Check, tookMs: number): number {
     const uneven = UNEVEN_MIN + ((check.attempts * GOLDEN_RATIO) % 1);
-    return Math.ceil(Math.max(BAG_REST * tookMs, RETRY_FIRST_MS, Math.min(RETRY_MAX_MS, this.parts.settleMs / BAG_STANDING_LOOKS)) * uneven);
+    return Math.ceil(Math.max(BAG_REST * tookMs, RETRY_FIRST_MS, Math.min(RETRY_MAX_MS, this.parts.settleMs / BAG_LOOKS_A_SETTLE)) * uneven);
   }
 
   /**

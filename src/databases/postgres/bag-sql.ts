@@ -10,8 +10,15 @@ import { epochUsSql } from './rows-sql.ts';
  */
 const PATH: SqlPath = 'portable';
 
+/** Characters of a row that are read along to be shown, some thousands of rows at a time, and those of one value at most and at least. */
+const ROW_CHARS = 2_000;
+const VALUE_CHARS_MAX = 300;
+const VALUE_CHARS_MIN = 24;
+
 /** Longest text of a value that is read along to be shown; what is longer is cut. */
-export const BAG_VALUE_CHARS = 300;
+export function bagValueChars(pair: Pair): number {
+  return Math.min(VALUE_CHARS_MAX, Math.max(VALUE_CHARS_MIN, Math.floor(ROW_CHARS / Math.max(1, pair.columns.length))));
+}
 
 /** Hashes of all rows of a table, as `h`, with what else is selected of them. */
 function hashes(pair: Pair, side: Side, columns: readonly string[] = []): string {
@@ -51,7 +58,7 @@ export function bagHashesStatement(pair: Pair, side: Side, { buckets, chosen }: 
 export function bagRowsStatement(pair: Pair, side: Side, wanted: readonly string[]): Statement {
   const columns = pair.columns.map((column) => columnSql(columnOn(column, side)));
   // Equal hashes mean equal values, so each value may be taken from another row.
-  const values = columns.map((_column, index) => `min(left(b.r${index}::text, ${BAG_VALUE_CHARS}) COLLATE "C")`);
+  const values = columns.map((_column, index) => `min(left(b.r${index}::text, ${bagValueChars(pair)}) COLLATE "C")`);
   const found =
     wanted.length === 0
       ? `SELECT ${[hexSql('b.h'), 'NULL::text', "''", ...columns.map((_column, index) => `b.r${index}::text`)].join(', ')} FROM (${hashes(pair, side, columns)}) b`

@@ -13,7 +13,7 @@ import type { ApartDigest, BucketChoice, ClockSample, Database, Digest, KeyRange
 import { apartStatement, copyApartStatement } from './apart-sql.ts';
 import { describeExpression, describeTable } from './catalogue.ts';
 import { ClientDigests } from './client-digests.ts';
-import { BAG_VALUE_CHARS, bagDigestsStatement, bagHashesStatement, bagRowsStatement } from './bag-sql.ts';
+import { bagValueChars, bagDigestsStatement, bagHashesStatement, bagRowsStatement } from './bag-sql.ts';
 import type { SqlPath, Statement } from './digest-sql.ts';
 import { bucketDigestsStatement, copyStatement, correlationStatement, digestStatement, keyAfterStatement, rowDigestsStatement, splitKeysStatement } from './digest-sql.ts';
 import type { ByteOrdered } from './key-sql.ts';
@@ -413,9 +413,11 @@ WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 
   /** Values that are only shown: those that were cut have no canonical form. */
   private shownValues(pair: Pair, texts: TextRow): CanonicalValue[] {
+    const cutAt = bagValueChars(pair);
     return pair.columns.map((column, index) => {
       const text = texts[index];
-      return text == null || text.length >= BAG_VALUE_CHARS ? (text ?? null) : valuesOf(column, this.side).fromText(text);
+      if (text == null) return null;
+      return text.length >= cutAt ? `${text}…` : valuesOf(column, this.side).fromText(text);
     });
   }
 
