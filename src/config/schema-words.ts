@@ -29,7 +29,7 @@ export const DEFAULTS = {
   sweepConcurrency: 2,
   pauseLag: '30s',
   maxPending: 500_000,
-  readBatch: 500,
+  readBatch: 1000,
   host: '127.0.0.1',
   port: 8080,
 } as const;
