@@ -160,7 +160,8 @@ export class Checkpointer {
       await clock.sleep(CHECKPOINT_MS, AbortSignal.any([signal, woken.signal]));
       this.wake = null;
     }
-    if (this.isUrgent && !signal.aborted) await clock.sleep(URGENT_MS, signal);
+    // More of what is urgent may follow in a moment; who waits for it has all that it waits for.
+    if (this.isUrgent && this.waiting.length === 0 && !signal.aborted) await clock.sleep(URGENT_MS, signal);
     this.isUrgent = false;
   }
 

@@ -16,7 +16,7 @@ import { TableSweep } from './table-sweep.ts';
 import type { TouchedKeys, TouchedScope } from './touched-keys.ts';
 
 /** How often a sweep whose chunks are all compared looks whether its suspects are settled. */
-const SETTLE_WAIT_MS = 50;
+const SETTLE_WAIT_MS = 20;
 /** Progress is stored with the first chunk that is done so long after the last time: what a kill loses beside the chunks in hand, and those behind a suspect. */
 const SAVE_MS = 250;
 /** Sweeps shown by REST from memory. */
@@ -199,7 +199,8 @@ export class Sweeps {
       await this.save(sweep, false);
     }, touched ?? undefined);
     table.status = 'settling';
-    await this.save(sweep, true);
+    // Stored beside the wait: most often all suspects are left to the stream, and the end is stored at once.
+    await this.save(sweep, false);
     for (chunks.leaveToStream(table); table.waiting > 0 && !signal.aborted; chunks.leaveToStream(table)) {
       chunks.refuseMoreDrift(table);
       await clock.sleep(SETTLE_WAIT_MS, signal);
