@@ -139,8 +139,11 @@ export function propertiesText(settings: Readonly<Record<string, string | number
     .join('');
 }
 
-function clusterId(): string {
-  return randomBytes(16).toString('base64url');
+/** Kafka's tools take an id that begins with `-` for an option: the first bit, and so the first character, is kept low. */
+export function clusterId(random: Buffer = randomBytes(16)): string {
+  const bytes = Buffer.from(random);
+  bytes[0] = (bytes[0] ?? 0) & 0x7f;
+  return bytes.toString('base64url');
 }
 
 function settings(port: number, controller: number, data: string): Record<string, string | number | boolean> {

@@ -14,8 +14,8 @@ import { type Shape, shapes, simple } from './sweep-shapes.ts';
 const PATHS = ['fast', 'client', 'portable'] as const;
 const ROWS = 600;
 const CHUNK_ROWS = 50;
-const PARTED_ROWS = 2_400;
-const PARTED_CHUNK_ROWS = 1_200;
+const PARTED_ROWS = 1_200;
+const PARTED_CHUNK_ROWS = 600;
 const LARGE_ROWS = 120_000;
 
 /** Two databases that sort text otherwise: by bytes, and as a language does. */
