@@ -64,9 +64,8 @@ export function keyEquals({ column }: KeyColumn, keyText: string): string {
 /**
  * The keys asked for with their places (from 1) as `asked.n`, and of each one's row what is selected; the caller gives it
  * a name. Parameter n is the array of the nth key column's texts.
- * @param fence what ends the inner query
  */
-export function fromKeysSql(pair: Pair, side: Side, selected: string, fence = ''): string {
+export function fromKeysSql(pair: Pair, side: Side, selected: string): string {
   const keys = keyColumns(pair, side);
   const arrays = keys.map((_key, index) => `$${index + 1}::text[]`);
   const names = keys.map((_key, index) => `k${index}`);
@@ -74,7 +73,7 @@ export function fromKeysSql(pair: Pair, side: Side, selected: string, fence = ''
   const filter = filterSql(pair, side);
   if (filter !== '') conditions.push(filter);
   return `FROM unnest(${arrays.join(', ')}) WITH ORDINALITY AS asked(${names.join(', ')}, n)
-CROSS JOIN LATERAL (SELECT ${selected} FROM ${quoteTable(tableOn(pair, side))} AS ${ROW} WHERE ${conditions.join(' AND ')}${fence})`;
+CROSS JOIN LATERAL (SELECT ${selected} FROM ${quoteTable(tableOn(pair, side))} AS ${ROW} WHERE ${conditions.join(' AND ')})`;
 }
 
 const INT8_MAX = 9_223_372_036_854_775_807n;

@@ -1,6 +1,6 @@
 import type { Pair, Side } from '../../domain/pair.ts';
 import { columnOn } from '../../domain/pair.ts';
-import { rowHash } from './digest-sql.ts';
+import { rowHashChainSql } from '../../domain/values/hash-sql.ts';
 import { ROW, columnSql, fromKeysSql } from './key-sql.ts';
 
 /** µs since 1970 of a timestamptz expression, as decimal text. */
@@ -10,7 +10,7 @@ export function epochUsSql(timestamp: string): string {
 
 /** SQL of a row's mark: 64 bits that are another for another row, as far as this database's own hash functions tell. */
 function markSql(pair: Pair, side: Side): string {
-  return `(${rowHash(pair, side, 'fast').inner.replace(/ AS c$/, '')})::text`;
+  return `(${rowHashChainSql(pair.columns, side, (column) => columnSql(columnOn(column, side)))})::text`;
 }
 
 /** Where the compared columns begin in an answer of `rowsSql`. */
