@@ -119,7 +119,7 @@ export class ChunkSweeper {
       track(running, comparing);
     };
     const awaited = table.beginAwaited();
-    if (awaited !== null) for (const key of awaited.keys) await this.suspect(table, awaited.chunk, key, chunkSignal);
+    if (awaited !== null) await this.suspectAll(table, awaited.chunk, awaited.keys, chunkSignal);
     // Touched keys are few, and a bag is one chunk: the writer compares them by itself.
     const shared = touched === undefined && !isBag(pair) ? this.share(table, chunkSignal, compared) : null;
     const looked = shared?.run(AbortSignal.any([chunkSignal, looking.signal])).catch((error: unknown) => failure.abort(error));
@@ -197,10 +197,7 @@ export class ChunkSweeper {
     let isUnexplained = false;
     for await (const keys of findings.suspects()) {
       suspects += keys.length;
-      for (const key of keys) {
-        isUnexplained ||= !this.isKnown(table, key);
-        await this.suspect(table, chunk, key, signal);
-      }
+      if (await this.suspectAll(table, chunk, keys, signal)) isUnexplained = true;
     }
     this.countRows(table, chunk, findings.equalRows, [findings.oldRows, findings.newRows]);
     this.end(table, chunk, suspects === 0, isUnexplained);
@@ -275,16 +272,19 @@ export class ChunkSweeper {
     for await (const found of Symbol.asyncIterator in findings ? findings : [findings]) {
       this.countRows(table, chunk, found.equalRows, found.rows);
       suspects += found.suspects.length;
-      for (const key of found.suspects) {
-        isUnexplained ||= !this.isKnown(table, key);
-        await this.suspect(table, chunk, key, signal);
-      }
+      if (await this.suspectAll(table, chunk, found.suspects, signal)) isUnexplained = true;
     }
     this.end(table, chunk, suspects === 0, isUnexplained);
   }
 
-  private isKnown({ pair }: TableSweep, key: RowKey): boolean {
-    return this.parts.pending.get(pair.id, keyId(key)) !== undefined;
+  /** Hands keys to the recheck. @returns whether one of them had no check under way that explains it */
+  private async suspectAll(table: TableSweep, chunk: Chunk, keys: readonly RowKey[], signal: AbortSignal): Promise<boolean> {
+    let isUnexplained = false;
+    for (const key of keys) {
+      isUnexplained ||= this.parts.pending.get(table.pair.id, keyId(key)) === undefined;
+      await this.suspect(table, chunk, key, signal);
+    }
+    return isUnexplained;
   }
 
   /** Where the next chunk is likely to differ, it is parted into buckets at once: its whole digest would only say that it does. */
