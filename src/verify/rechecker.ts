@@ -1,44 +1,28 @@
-import { BAG_ROWS_PER_READ, bagDifferenceKind, copiesOf, hashRow, isBag } from '../domain/bag.ts';
+import { copiesOf, isBag } from '../domain/bag.ts';
 import type { RowEvidence } from '../domain/causes/explain.ts';
-import type { DriftKind } from '../domain/drift.ts';
 import { LockstepError } from '../domain/errors.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
 import type { LagWindow } from '../domain/lag-window.ts';
-import {
-  hashImage,
-  hashText,
-  judgeConfirm,
-  judgeRead,
-  differenceKind,
-  type ConfirmFacts,
-  type ConfirmReads,
-  type Hasher,
-  type RowHash,
-  type Version,
-} from '../domain/recheck.ts';
-import { ReadSize } from '../domain/read-size.ts';
-import { alignedTo, comparesByNearness, keyId, type Row, type RowKey } from '../domain/row.ts';
+import { hashImage, judgeConfirm, judgeRead, type ConfirmReads, type Hasher, type Version } from '../domain/recheck.ts';
+import type { RowKey } from '../domain/row.ts';
 import type { PipelineEvidence, Watermarks } from '../domain/watermarks.ts';
-import type { BookedDrift, DriftBook } from './drift-book.ts';
-import { BAG_STANDING_LOOKS, stillHeld, UNVERIFIABLE_ROUNDS, type Check, type CheckEnd, type GapEnd, type PendingChecks } from './pending-checks.ts';
+import { AppliedChanges } from './applied-changes.ts';
+import type { DriftBook } from './drift-book.ts';
+import { DriftRechecks, kindFor } from './drift-rechecks.ts';
+import { BAG_STANDING_LOOKS, stillHeld, UNVERIFIABLE_ROUNDS, type Check, type CheckEnd, type PendingChecks } from './pending-checks.ts';
 import type { Clock, Database, PartitionsOf, RowRead, RowsRead, VerifyMetrics } from './ports.ts';
 import type { FirstLook } from './first-look.ts';
 import type { Health } from './health.ts';
 import type { Proofs } from './proofs.ts';
+import { RowReads, type ThreeReads } from './row-reads.ts';
 import type { VersionHistory } from './version-history.ts';
-import { within } from './within.ts';
 
 /** First and longest wait between two looks at a key that is still in flight. */
 const RETRY_FIRST_MS = 25;
 const RETRY_MAX_MS = 1_000;
-/** A read by key that takes longer is given up: some hundred rows by index take milliseconds. */
-const READ_LIMIT_MS = 15_000;
-/** A bag is read as a whole. */
-const BAG_READ_LIMIT_MS = 1_800_000;
 /** Between two looks at rows of a bag the databases rest for so many times as long as the last one took; where its drift is open for good, longer. */
 const BAG_REST = 0.5;
-const BAG_DRIFT_REST = 20;
 /**
  * Numbers of copies must stand still at all looks within `settle`, of which there are so many where the table is read
  * quickly, and at so many where it is not: a row that is taken away and put back shows one number or the other, and where
@@ -52,15 +36,6 @@ const UNEVEN_MIN = 0.5;
 const UNREADABLE_WAIT_MS = 1_000;
 /** The loop looks at its queue at least this often. */
 const IDLE_WAIT_MS = 50;
-/** Open drift is looked at again this often, and less often the more of it there is. */
-const DRIFT_RECHECK_MS = 1_500;
-const DRIFT_RECHECK_PER_ROW_MS = 1;
-const DRIFT_LOOP_MS = 250;
-/**
- * Without an applied watermark, this many changes that are older than `settle` and none
- * that was applied after them mean that the pipeline stands, not that each was lost.
- */
-const STALLED_CHANGES = 20;
 /** A first read this long after the commit cannot bound the lag from above with any use. */
 const LAG_BOUND_USEFUL_MS = 1_000;
 
@@ -91,33 +66,21 @@ export interface RecheckerParts {
   readonly drained?: () => Promise<void>;
 }
 
-/** Three reads of some keys. */
-interface ReadThrice {
-  readonly of: (id: string) => ThreeReads;
-  /** When the replica was asked, µs: what has settled only since then may have been missing from its answer. */
-  readonly replicaAskedAtUs: bigint;
-}
-
-interface ThreeReads extends ConfirmReads {
-  /** Commit time of the replica's row on its own clock, µs; null where that is not recorded. */
-  readonly replicaCommittedAtUs: bigint | null;
-}
-
 /** Reads pending keys on the replica, and on both sides where it matters, until each is settled. */
 export class Rechecker {
   private readonly parts: RecheckerParts;
-  /** Commit time of the newest change seen applied, by table. */
-  private readonly appliedChangeUs = new Map<string, bigint>();
-  /** From then on every change of a key has been seen, our clock, µs. */
-  private readonly sinceUs: bigint;
-  private readonly readSizes = new Map<string, ReadSize>();
+  private readonly reads: RowReads;
+  private readonly applied: AppliedChanges;
+  private readonly driftRechecks: DriftRechecks;
   private wakeUp: (() => void) | null = null;
   /** The loop sleeps until then and could take more; null while it could not. */
   private sleepsUntilMs: number | null = null;
 
   constructor(parts: RecheckerParts) {
     this.parts = parts;
-    this.sinceUs = parts.clock.nowUs();
+    this.reads = new RowReads(parts);
+    this.applied = new AppliedChanges(parts);
+    this.driftRechecks = new DriftRechecks({ ...parts, reads: this.reads, primaryIsOld: parts.primary.side === 'old' });
     parts.pending.onWake((dueMs) => {
       if (this.sleepsUntilMs !== null && dueMs < this.sleepsUntilMs) this.wakeUp?.();
     });
@@ -125,12 +88,12 @@ export class Rechecker {
 
   /** Commit time of the newest change of a table that was seen on the replica, µs; null before the first. */
   newestAppliedUs(table: string): bigint | null {
-    return this.appliedChangeUs.get(table) ?? null;
+    return this.applied.newestUs(table);
   }
 
   /** Works off the queue until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.runChecks(signal), this.runDriftRechecks(signal, false), this.runDriftRechecks(signal, true)]);
+    await Promise.all([this.runChecks(signal), this.driftRechecks.run(signal, false), this.driftRechecks.run(signal, true)]);
   }
 
   private async runChecks(signal: AbortSignal): Promise<void> {
@@ -144,7 +107,7 @@ export class Rechecker {
       const pair = pending.dueTable(nowMs, isWanted);
       if (pair !== null) {
         const within = isBag(pair) ? bags : running;
-        const checks = pending.take(pair.id, nowMs, isBag(pair) ? BAG_ROWS_PER_READ : this.readSize(pair).rows);
+        const checks = pending.take(pair.id, nowMs, this.reads.keysPerRead(pair));
         if (checks.length > 0) {
           const round = this.round(pair, checks, signal).finally(() => {
             within.delete(round);
@@ -193,15 +156,15 @@ export class Rechecker {
   /** Reads and judges a batch; a row that no retry makes readable is parted from the others, which must not wait for it. */
   private async judge(pair: Pair, checks: readonly Check[], signal: AbortSignal): Promise<void> {
     try {
-      const evidence = this.evidence(pair);
+      const evidence = this.applied.evidence(pair);
       // Without a change to look for, one look at the replica tells nothing.
       const changed = checks.filter((check) => check.versions.length > 0);
       const toConfirm = checks.filter((check) => check.versions.length === 0);
       if (changed.length > 0) {
         const keys = changed.map((check) => check.key);
         const sentUs = this.parts.clock.nowUs();
-        const read = await this.readRows(this.parts.replica, pair, keys, signal);
-        const isGiven = this.given(pair, evidence, sentUs);
+        const read = await this.reads.onReplica(pair, keys, signal);
+        const isGiven = this.applied.given(pair, evidence, sentUs);
         const passed = this.parts.pending.gapsPassed(pair.id, isGiven);
         for (const check of changed) {
           if (this.judgeReplica(check, read, evidence, sentUs, passed && stillHeld(check, isGiven).length === 0)) toConfirm.push(check);
@@ -236,7 +199,7 @@ export class Rechecker {
     const row = found?.row ?? null;
     const replicaHash = hashImage(hasher, row);
     const base = pending.baseOf(check, gapsPassed);
-    const verdict = judgeRead(hasher, check.versions, base, row, replicaHash, (version) => this.newestApplied(check, version, evidence, sentUs), gapsPassed);
+    const verdict = judgeRead(hasher, check.versions, base, row, replicaHash, (version) => this.applied.newestApplied(check, version, evidence, sentUs), gapsPassed);
     if (check.attempts === 0 && check.lastMissUs === null) firstLook.looked(check.pair.id, verdict.kind !== 'differs');
     check.isLikelyApplied = verdict.kind === 'returned' && !gapsPassed;
     // When it becomes certain says nothing about lag.
@@ -274,7 +237,7 @@ export class Rechecker {
       case 'differs':
         if (check.base === undefined && gapsPassed) check.base = replicaHash;
         check.lastMissUs = sentUs;
-        if (this.newestApplied(check, check.versions.at(-1) as Version, evidence, sentUs)) {
+        if (this.applied.newestApplied(check, check.versions.at(-1) as Version, evidence, sentUs)) {
           // The replica is past them all: those between would only keep the stream from bringing what it shows.
           if (check.versions.length > 2) pending.setVersions(check, [check.versions[0] as Version, check.versions.at(-1) as Version]);
           return true;
@@ -293,26 +256,26 @@ export class Rechecker {
     if (!check.suspected) return;
     const { skew, primary, pending } = this.parts;
     const sinceUs = BigInt(Math.ceil(check.suspectedAtMs)) * 1000n + (skew[primary.side].best()?.boundUs ?? 0n);
-    if (this.hostUs(shown.committedAtUs) > sinceUs) pending.clearSuspicion(check, shown.hash !== null);
+    if (this.applied.hostUs(shown.committedAtUs) > sinceUs) pending.clearSuspicion(check, shown.hash !== null);
   }
 
   /** The confirm step: primary, replica, primary again. */
   private async confirm(pair: Pair, checks: readonly Check[], signal: AbortSignal): Promise<void> {
     const { pending, metrics, clock, book, hasher } = this.parts;
-    const evidence = this.evidence(pair);
+    const evidence = this.applied.evidence(pair);
     const known = new Map(checks.map((check) => [check, check.versions]));
     const keys = checks.map((check) => check.key);
-    const reads = await this.readThrice(pair, keys, signal);
+    const reads = await this.reads.thrice(pair, keys, signal);
     const nowMs = clock.nowMs();
     const { replicaAskedAtUs } = reads;
-    const isGiven = this.given(pair, evidence, replicaAskedAtUs);
+    const isGiven = this.applied.given(pair, evidence, replicaAskedAtUs);
     const passed = pending.gapsPassed(pair.id, isGiven);
     for (const check of checks) {
       const versions = known.get(check) as readonly Version[];
       const changed = check.versions !== versions;
       const read = reads.of(check.id);
       const newest = versions.at(-1);
-      const facts = this.facts(check, versions, evidence, replicaAskedAtUs);
+      const facts = this.applied.confirmFacts(check, versions, evidence, replicaAskedAtUs);
       if (isBag(pair)) stand(check, read);
       const verdict = judgeConfirm(hasher, versions, check.suspicion, read, facts);
       switch (verdict.kind) {
@@ -372,12 +335,12 @@ export class Rechecker {
               replicaHash: read.replica,
               pair,
               key: check.key,
-              kind: this.kindOf(pair, verdict.driftKind, read),
+              kind: kindFor(pair, verdict.driftKind, read),
               evidence: this.rowEvidence(check, versions, read),
               foundBy: newest !== undefined || check.origin === 'stream' ? 'stream' : check.origin,
               firstSeenMs: check.firstSeenMs,
               position: newest?.position ?? null,
-              committedAtMs: newest === undefined ? null : Number(this.hostUs(newest.committedAtUs) / 1000n),
+              committedAtMs: newest === undefined ? null : Number(this.applied.hostUs(newest.committedAtUs) / 1000n),
             },
             nowMs,
           );
@@ -404,136 +367,18 @@ export class Rechecker {
       return false;
     }
     if (evidence.consumedThroughUs !== null && evidence.consumedThroughUs > seen.seenAtUs) return true;
-    return clock.nowUs() - this.hostUs(seen.seenAtUs) >= BigInt(settleMs) * (evidence.behind ? 2_000n : 1_000n);
-  }
-
-  /**
-   * Reads keys on the primary, the replica and the primary again. The first read brings marks alone where the primary can
-   * tell them: rows are held no longer than they are looked at. A row with another mark was changed in between, or is as
-   * good as changed: it is read thrice in full.
-   */
-  private async readThrice(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<ReadThrice> {
-    const { primary, replica, clock } = this.parts;
-    const marks = await within(primary.side, readLimitMs(pair), signal, (limited) => primary.readMarks(pair, keys, limited));
-    if (marks === null) return this.readThriceInFull(pair, keys, signal);
-    const replicaAskedAtUs = clock.nowUs();
-    const middle = await this.readRows(replica, pair, keys, signal);
-    const after = await this.readRows(primary, pair, keys, signal, true);
-    const isSteady = (id: string): boolean => (after.rows.get(id)?.mark ?? null) === (marks.get(id) ?? null);
-    const moved = keys.filter((key) => !isSteady(keyId(key)));
-    const inFull = moved.length === 0 ? null : await this.readThriceInFull(pair, moved, signal);
-    const steady = this.threeReads(pair, after, middle, after);
-    // The times of those that did not move are the earlier ones, and true of the others too.
-    return { of: (id) => (inFull === null || isSteady(id) ? steady(id) : inFull.of(id)), replicaAskedAtUs };
-  }
-
-  private async readThriceInFull(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<ReadThrice> {
-    const { primary, replica, clock } = this.parts;
-    const before = await this.readRows(primary, pair, keys, signal);
-    const replicaAskedAtUs = clock.nowUs();
-    const middle = await this.readRows(replica, pair, keys, signal);
-    const after = await this.readRows(primary, pair, keys, signal);
-    return { of: this.threeReads(pair, before, middle, after), replicaAskedAtUs };
-  }
-
-  private threeReads(pair: Pair, before: RowsRead, middle: RowsRead, after: RowsRead): (id: string) => ThreeReads {
-    const { hasher } = this.parts;
-    const nearness = comparesByNearness(pair);
-    const rowOf = (read: RowsRead, id: string): Row | null => read.rows.get(id)?.row ?? null;
-    return (id) => {
-      const primaryRow = rowOf(before, id);
-      const reread = rowOf(after, id);
-      const read = rowOf(middle, id);
-      const replicaRow = nearness && primaryRow !== null && read !== null ? alignedTo(pair, primaryRow, read) : read;
-      const primaryBefore = hashRow(hasher, pair, primaryRow);
-      return {
-        primaryBefore,
-        replica: hashRow(hasher, pair, replicaRow),
-        primaryAfter: reread === primaryRow ? primaryBefore : hashRow(hasher, pair, reread),
-        primaryRow,
-        replicaRow,
-        replicaCommittedAtUs: middle.rows.get(id)?.committedAtUs ?? null,
-        rereadAtUs: after.readAtUs,
-      };
-    };
-  }
-
-  private async readRows(database: Database, pair: Pair, keys: readonly RowKey[], signal: AbortSignal, marked = false): Promise<RowsRead> {
-    const read = await within(database.side, readLimitMs(pair), signal, (limited) => database.readRows(pair, keys, limited, marked));
-    this.parts.health.reachable(database.side);
-    if (!isBag(pair)) this.readSize(pair).brought(read.rows.size, read.chars);
-    return read;
-  }
-
-  private readSize(pair: Pair): ReadSize {
-    const { batchKeys, replica } = this.parts;
-    const known = this.readSizes.get(pair.id);
-    if (known !== undefined) return known;
-    const size = new ReadSize(Math.min(batchKeys, replica.maxKeysPerRead));
-    this.readSizes.set(pair.id, size);
-    return size;
+    return clock.nowUs() - this.applied.hostUs(seen.seenAtUs) >= BigInt(settleMs) * (evidence.behind ? 2_000n : 1_000n);
   }
 
   /** Looks at keys now, outside the queue: what a caller of the API is told. */
   async look(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<(id: string) => ConfirmReads> {
-    return (await this.readThrice(pair, keys, signal)).of;
-  }
-
-  /** @param ofBags whether it is those of bags, which take longer, that are rechecked here */
-  private async runDriftRechecks(signal: AbortSignal, ofBags: boolean): Promise<void> {
-    const { book, clock, health, pending } = this.parts;
-    while (!signal.aborted) {
-      await clock.sleep(DRIFT_LOOP_MS, signal);
-      const intervalMs = Math.max(DRIFT_RECHECK_MS, book.size() * DRIFT_RECHECK_PER_ROW_MS);
-      for (const table of book.tables()) {
-        const nowMs = clock.nowMs();
-        const due: BookedDrift[] = [];
-        for (const booked of book.all(table)) {
-          if (isBag(booked.pair) !== ofBags) break;
-          if (booked.nextCheckMs > nowMs || pending.get(table, booked.id) !== undefined) continue;
-          due.push(booked);
-          if (due.length >= (ofBags ? BAG_ROWS_PER_READ : this.readSize(booked.pair).rows)) break;
-        }
-        if (due.length === 0 || signal.aborted) continue;
-        for (const booked of due) booked.nextCheckMs = nowMs + intervalMs;
-        try {
-          await this.recheckDrift(due, signal);
-        } catch (error) {
-          if (!signal.aborted) health.failed(error);
-        }
-        if (!ofBags) continue;
-        const tookMs = clock.nowMs() - nowMs;
-        for (const booked of due) booked.nextCheckMs = clock.nowMs() + Math.max(intervalMs, BAG_DRIFT_REST * tookMs);
-      }
-    }
-  }
-
-  private async recheckDrift(due: readonly BookedDrift[], signal: AbortSignal): Promise<void> {
-    const { book, clock } = this.parts;
-    const pair = (due[0] as BookedDrift).pair;
-    const reads = await this.readThrice(
-      pair,
-      due.map((booked) => booked.key),
-      signal,
-    );
-    const nowMs = clock.nowMs();
-    for (const booked of due) {
-      const read = reads.of(booked.id);
-      if (read.primaryBefore !== read.primaryAfter) continue;
-      // A row that the primary has changed since is in flight again: its event's check says what has become of it.
-      const primaryHash = this.parts.primary.side === 'old' ? booked.drift.oldHash : booked.drift.newHash;
-      if (read.primaryBefore === read.replica) this.resolve(pair, booked.id, nowMs);
-      else if (hashText(read.primaryBefore) === primaryHash) {
-        const kind = this.kindOf(pair, differenceKind(read, { isEarlierVersion: (hash) => this.parts.history.has(pair.id, booked.id, hash) }), read);
-        book.refresh(booked, { ...this.rows(read), pair, key: booked.key, kind, evidence: 'unknown' }, nowMs);
-      }
-    }
+    return (await this.reads.thrice(pair, keys, signal)).of;
   }
 
   private settleMatch(check: Check, read: Pick<ConfirmReads, 'primaryRow' | 'replicaRow'>): void {
     this.parts.metrics.check(check.pair.id, 'match');
     this.parts.pending.settle(check, { kind: 'match', present: read.primaryRow !== null, ...copies(check.pair, read) });
-    this.resolve(check.pair, check.id, this.parts.clock.nowMs());
+    this.driftRechecks.resolve(check.pair, check.id, this.parts.clock.nowMs());
   }
 
   private isHot(check: Check, read: ConfirmReads): void {
@@ -555,15 +400,6 @@ export class Rechecker {
     return !isBag(pair) || settlesAtOnce || (standing?.looks ?? 0) >= BAG_STANDING_LOOKS;
   }
 
-  private kindOf(pair: Pair, kind: DriftKind, read: Pick<ConfirmReads, 'primaryRow' | 'replicaRow'>): DriftKind {
-    return isBag(pair) ? bagDifferenceKind(read.primaryRow, read.replicaRow) : kind;
-  }
-
-  private resolve(pair: Pair, id: string, nowMs: number): void {
-    const { book, proofs } = this.parts;
-    if (book.resolve(pair.id, id, nowMs) && book.openCount(pair.id) === 0) proofs.driftGone(pair.id);
-  }
-
   /** What the changes of a row tell about why it drifted. */
   private rowEvidence(check: Check, versions: readonly Version[], read: ThreeReads): RowEvidence {
     const { history, consumes } = this.parts;
@@ -583,103 +419,15 @@ export class Rechecker {
     const { skew, replica, settleMs } = this.parts;
     const known = skew[replica.side].best();
     if (replicaUs === null || known === null) return false;
-    return replicaUs - known.offsetUs - known.boundUs > this.sinceUs + BigInt(settleMs) * 1000n;
-  }
-
-  private rows(read: ConfirmReads): {
-    primaryIsOld: boolean;
-    primaryRow: Row | null;
-    replicaRow: Row | null;
-    primaryHash: RowHash;
-    replicaHash: RowHash;
-  } {
-    return {
-      primaryIsOld: this.parts.primary.side === 'old',
-      primaryRow: read.primaryRow,
-      replicaRow: read.replicaRow,
-      primaryHash: read.primaryBefore,
-      replicaHash: read.replica,
-    };
-  }
-
-  /** Whether no change of the pair can come by the stream: only time tells what is in flight. */
-  private isBesideStream(pair: Pair): boolean {
-    return isBag(pair) && (this.parts.partitions?.(pair, this.parts.primary.side) ?? []).length === 0;
-  }
-
-  private evidence(pair: Pair): PipelineEvidence {
-    const { partitions, watermarks, primary } = this.parts;
-    return watermarks.evidence(partitions?.(pair, primary.side) ?? []);
-  }
-
-  private facts(check: Check, versions: readonly Version[], evidence: PipelineEvidence, replicaAskedAtUs: bigint): ConfirmFacts {
-    const { history, consumes } = this.parts;
-    const newest = versions.at(-1);
-    return {
-      newestApplied: newest !== undefined && this.newestApplied(check, newest, evidence, replicaAskedAtUs),
-      primaryIsFiltered: check.pair.where[this.parts.primary.side] !== undefined,
-      settlesAtOnce: this.parts.partitions === null && this.parts.settleMs === 0,
-      consumedThroughUs: evidence.consumedThroughUs,
-      isEarlierVersion: (hash) => versions.some((version) => version !== newest && version.hash === hash) || history.has(check.pair.id, check.id, hash),
-      appliedThrough: (committedAtUs) => {
-        if (evidence.appliedThroughUs !== undefined) return evidence.appliedThroughUs !== null && evidence.appliedThroughUs >= committedAtUs;
-        if (consumes && evidence.consumedThroughUs === null && !this.isBesideStream(check.pair)) return false;
-        return this.settled(committedAtUs, replicaAskedAtUs) && !this.stalled(check.pair, committedAtUs);
-      },
-    };
-  }
-
-  /** Whether the replica must have been given this version before it was read. */
-  private newestApplied(check: Check, version: Version, evidence: PipelineEvidence, askedAtUs: bigint): boolean {
-    const { position } = version;
-    const applied = evidence.isApplied(position, BigInt(position.offset));
-    if (applied !== null) return applied;
-    return this.settled(version.committedAtUs, askedAtUs) && !this.stalled(check.pair, version.committedAtUs);
-  }
-
-  /** Tells whether the replica had been given a record of the table before a read that began after this evidence. */
-  private given(pair: Pair, evidence: PipelineEvidence, askedAtUs: bigint): (end: GapEnd) => boolean {
-    // What was consumed before the start has a time of which this process does not know by which clock.
-    const isOld = askedAtUs - this.sinceUs >= BigInt(this.parts.settleMs) * 1000n;
-    return ({ position, atUs }) => evidence.isApplied(position, BigInt(position.offset)) ?? (isOld && this.settled(atUs, askedAtUs) && !this.stalled(pair, atUs));
-  }
-
-  private settled(committedAtUs: bigint, nowUs: bigint): boolean {
-    return nowUs - this.hostUs(committedAtUs) >= BigInt(this.parts.settleMs) * 1000n;
-  }
-
-  /** Whether many changes at least as new wait, and none of them was ever seen applied. */
-  private stalled(pair: Pair, committedAtUs: bigint): boolean {
-    if (!this.parts.consumes) return false;
-    // Of a bag no change is checked: whether the pipeline stands shows in the other tables.
-    const tables = isBag(pair) ? [...this.parts.book.tables()] : [pair.id];
-    const applied = isBag(pair) ? this.newestAppliedOfAll() : this.newestAppliedUs(pair.id);
-    if (applied !== null && applied >= committedAtUs) return false;
-    const nowUs = this.parts.clock.nowUs();
-    let waiting = 0;
-    for (const table of tables) {
-      for (const check of this.parts.pending.checksOf(table)) {
-        const newest = check.versions.at(-1);
-        if (newest === undefined || check.isLikelyApplied || (applied !== null && newest.committedAtUs <= applied)) continue;
-        if (this.settled(newest.committedAtUs, nowUs) && ++waiting >= STALLED_CHANGES) return true;
-      }
-    }
-    return false;
-  }
-
-  private newestAppliedOfAll(): bigint | null {
-    let newest: bigint | null = null;
-    for (const committedAtUs of this.appliedChangeUs.values()) if (newest === null || committedAtUs > newest) newest = committedAtUs;
-    return newest;
+    return replicaUs - known.offsetUs - known.boundUs > this.applied.sinceUs + BigInt(settleMs) * 1000n;
   }
 
   /** A change was seen on the replica: its lag is known, exactly or between two reads. */
   private sawApplied(check: Check, version: Version, found: RowRead | undefined): void {
     const { clock, skew, replica, metrics, lag, lagBudgetMs } = this.parts;
     const table = check.pair.id;
-    const newest = this.appliedChangeUs.get(table);
-    if (newest === undefined || version.committedAtUs > newest) this.appliedChangeUs.set(table, version.committedAtUs);
-    const committedUs = this.hostUs(version.committedAtUs);
+    this.applied.saw(table, version.committedAtUs);
+    const committedUs = this.applied.hostUs(version.committedAtUs);
     const nowUs = clock.nowUs();
     const replicaOffset = skew[replica.side].best()?.offsetUs ?? 0n;
     // Native logical replication hands the primary's commit time on as the replica's: that says nothing about lag.
@@ -693,11 +441,6 @@ export class Rechecker {
     if (lagMs > lagBudgetMs) metrics.lagBudgetBreach(table);
   }
 
-  /** A time on the primary's clock as our clock would have shown it. */
-  private hostUs(primaryUs: bigint): bigint {
-    const { skew, primary } = this.parts;
-    return primaryUs - (skew[primary.side].best()?.offsetUs ?? 0n);
-  }
 }
 
 /** Notes what a look at a bag's row found; where it is not what the look before found, what is suspected begins anew. */
@@ -714,10 +457,6 @@ function stand(check: Check, { primaryBefore, replica, primaryAfter }: ConfirmRe
 
 function copies(pair: Pair, { primaryRow, replicaRow }: Pick<ConfirmReads, 'primaryRow' | 'replicaRow'>): Pick<CheckEnd, 'copies'> {
   return isBag(pair) ? { copies: [copiesOf(primaryRow), copiesOf(replicaRow)] } : {};
-}
-
-function readLimitMs(pair: Pair): number {
-  return isBag(pair) ? BAG_READ_LIMIT_MS : READ_LIMIT_MS;
 }
 
 /** Whether the only change of the key that is unsettled is seen: nothing else can have made what the replica shows. */
