@@ -178,6 +178,8 @@ export class Sessions {
       if (pid !== null) this.pool.query('SELECT pg_cancel_backend($1)', [pid]).catch(() => undefined);
     };
     signal?.addEventListener('abort', abort, { once: true });
+    // While it is ours the pool does not listen: a connection that is reset would end the process. The statement under way rejects with it.
+    client.on('error', ignore);
     try {
       return await work(client);
     } catch (error) {
@@ -188,9 +190,16 @@ export class Sessions {
       throw error;
     } finally {
       signal?.removeEventListener('abort', abort);
-      if (!broken) client.release();
+      if (!broken) {
+        client.removeListener('error', ignore);
+        client.release();
+      }
     }
   }
+}
+
+function ignore(): void {
+  // See where it is put.
 }
 
 /** Settles with `promise`, or rejects as soon as the signal aborts. */
