@@ -1,6 +1,8 @@
 import { createRequire } from 'node:module';
+import net from 'node:net';
+import tls from 'node:tls';
 import kafkajs from 'kafkajs';
-import type { Kafka, KafkaConfig, SASLOptions } from 'kafkajs';
+import type { ISocketFactory, Kafka, KafkaConfig, SASLOptions } from 'kafkajs';
 import { LockstepError, rootMessage } from '../../domain/errors.ts';
 import { registerCodecs } from './codecs.ts';
 
@@ -9,6 +11,12 @@ const REQUEST_RETRIES = 5;
 const INITIAL_RETRY_MS = 300;
 const MAX_RETRY_MS = 5_000;
 const CONNECTION_TIMEOUT_MS = 5_000;
+/**
+ * A connection over which nothing has come or gone for so long is given up: after a request that timed out kafkajs would ask
+ * again over the same one, though its other end may be gone without a word. One that is merely idle is made anew when needed.
+ */
+const SILENCE_MS = 15_000;
+const KEEP_ALIVE_MS = 10_000;
 
 export type KafkaLogLevel = 'error' | 'warn' | 'info' | 'debug';
 
@@ -54,6 +62,7 @@ export function createKafkaClient(options: KafkaClientOptions): KafkaClient {
     clientId: options.clientId ?? 'lockstep',
     brokers: [...options.brokers],
     connectionTimeout: CONNECTION_TIMEOUT_MS,
+    socketFactory: attentiveSocket,
     retry: { retries: REQUEST_RETRIES, initialRetryTime: INITIAL_RETRY_MS, maxRetryTime: MAX_RETRY_MS },
     logLevel: kafkajs.logLevel.WARN,
     logCreator: () => (entry) => {
@@ -65,6 +74,16 @@ export function createKafkaClient(options: KafkaClientOptions): KafkaClient {
   };
   return { kafka: new kafkajs.Kafka(config), brokers: options.brokers, log };
 }
+
+/** As kafkajs makes them, and each tells when its other end has been silent. */
+const attentiveSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
+  // The types do not say that there may be none.
+  const secured = ssl as tls.ConnectionOptions | null | undefined;
+  const socket = secured ? tls.connect({ host, port, ...(net.isIP(host) === 0 ? { servername: host } : {}), ...secured }, onConnect) : net.connect({ host, port }, onConnect);
+  socket.setKeepAlive(true, KEEP_ALIVE_MS);
+  socket.setTimeout(SILENCE_MS);
+  return socket;
+};
 
 function levelName(level: number): KafkaLogLevel {
   if (level === kafkajs.logLevel.ERROR) return 'error';

@@ -5,6 +5,7 @@ import type { ChangeSource, SourceListener } from '../../verify/ports.ts';
 import { AdminConnection } from './admin.ts';
 import { kafkaError } from './client.ts';
 import type { KafkaClient } from './client.ts';
+import { untilClockJumps } from './clock-jump.ts';
 import type { RecordDecoder } from './feed.ts';
 import { ConsumerSession, ListenerFailure } from './session.ts';
 import type { SessionOptions } from './session.ts';
@@ -119,9 +120,14 @@ export class KafkaChangeSource implements ChangeSource {
       ...reports,
     });
     this.#session = session;
+    const ended = new AbortController();
+    const jumped = untilClockJumps(ended.signal);
+    // Of a jump that nobody waits for any more nothing need be said.
+    jumped.catch(() => undefined);
     try {
-      await session.run(aborted);
+      await session.run(Promise.race([aborted, jumped]));
     } finally {
+      ended.abort();
       this.#session = null;
     }
   }
