@@ -1,7 +1,11 @@
 import { LockstepError } from '../domain/errors.ts';
 
-/** SQLSTATE classes and codes after which the same statement may succeed: connection, resources, operator, deadlock. */
-const RETRYABLE = /^(08|53|57|40)/u;
+/**
+ * SQLSTATE classes and codes after which the same statement may succeed: connection, resources, operator, deadlock, the
+ * system below it (a disk that fails), a server that is a standby for the moment, a transaction that stood still for too
+ * long (this process was frozen), a lock that was not granted.
+ */
+const RETRYABLE = /^(08|53|57|40|58|25006|25P03|25P04|55P03)/u;
 
 /** Socket errors of Node after which a new connection may succeed. */
 const SOCKET_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN']);
@@ -24,7 +28,7 @@ export function isUnreachable(error: unknown): boolean {
   if (state !== null) return /^(08|53|57P)/u.test(state);
   const code = textProperty(error, 'code');
   if (code !== null && SOCKET_CODES.has(code)) return true;
-  return error instanceof Error && /connection terminated|connection timeout|timeout exceeded|client was closed|not queryable/iu.test(error.message);
+  return error instanceof Error && /connection terminated|connection timeout|timeout exceeded|client was closed|not queryable|query read timeout/iu.test(error.message);
 }
 
 /**

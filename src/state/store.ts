@@ -37,10 +37,22 @@ const DEFAULT_POOL = 4;
 const CONNECT_TIMEOUT_MS = 5_000;
 
 /** No statement of ours takes longer on a healthy server; a stuck one must not hold up the checkpoints. */
-const STATEMENT_TIMEOUT_MS = 60_000;
+const STATEMENT_TIMEOUT_MS = 30_000;
 
-/** A session that stops in a transaction (our machine gone) must not hold the writer's row for ever. */
-const IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000;
+/** A server that does not answer at all, its connection open, is given up a little later than it would have given up the statement. */
+const SILENCE_MS = 5_000;
+
+/** A session that stops in a transaction (our machine gone, our process frozen) holds the writer's row: no longer than until its process counts as dead. */
+const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000;
+
+/** The largest checkpoint, or reading all that is stored, takes some seconds a statement: beyond this it is stuck. */
+const TRANSACTION_LIMIT_MS = 120_000;
+
+/** Saying that this process lives is worth nothing once others may take it for dead. */
+const RENEW_LIMIT_MS = 5_000;
+
+/** Connections that are told to end on a silent road do not. */
+const CLOSE_LIMIT_MS = 5_000;
 
 /** Items of a page at most, whatever is asked for. */
 const MAX_PAGE = 500;
@@ -62,6 +74,7 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
       max: options.pool ?? DEFAULT_POOL,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       statement_timeout: STATEMENT_TIMEOUT_MS,
+      query_timeout: STATEMENT_TIMEOUT_MS + SILENCE_MS,
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
       application_name: 'lockstep-state',
       keepAlive: true,
@@ -102,7 +115,7 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
     return await this.#transaction('renewing', async (client) => {
       await writeReplica(client, this.#migration, self, helps);
       return await renewLeases(client, this.#migration, self.id);
-    });
+    }, RENEW_LIMIT_MS);
   }
 
   /** This process ends: another may take its place at once. */
@@ -224,9 +237,16 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
     await this.#read('asking whether it answers', () => this.#pool.query('SELECT 1'));
   }
 
-  /** Ends all connections, after what is under way. */
+  /** Ends all connections, after what is under way; not later than in some seconds. */
   async close(): Promise<void> {
-    if (!this.#pool.ended) await this.#pool.end();
+    if (this.#pool.ended) return;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, CLOSE_LIMIT_MS)));
+    try {
+      await Promise.race([this.#pool.end(), late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async #asWriter<T>(doing: string, work: (client: PoolClient) => Promise<T>): Promise<T> {
@@ -249,7 +269,8 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
     });
   }
 
-  async #transaction<T>(doing: string, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  /** @param limitMs the connection is given up when the transaction takes longer */
+  async #transaction<T>(doing: string, work: (client: PoolClient) => Promise<T>, limitMs: number = TRANSACTION_LIMIT_MS): Promise<T> {
     let client: PoolClient;
     try {
       client = await this.#pool.connect();
@@ -260,6 +281,7 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
     const ended = (): void => undefined;
     client.on('error', ended);
     let broken: Error | undefined;
+    const limit = setTimeout(() => giveUp(client), limitMs);
     try {
       await client.query('BEGIN');
       const result = await work(client);
@@ -270,6 +292,7 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
       else await client.query('ROLLBACK').catch((failure: Error) => (broken = failure));
       throw stateFailure(error, doing);
     } finally {
+      clearTimeout(limit);
       client.removeListener('error', ended);
       client.release(broken);
     }
@@ -282,6 +305,12 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
       throw stateFailure(error, doing);
     }
   }
+}
+
+/** Breaks a connection whose other end is silent: what waits for it rejects. */
+function giveUp(client: PoolClient): void {
+  const { connection } = client as unknown as { readonly connection?: { readonly stream?: { destroy(): void } } };
+  connection?.stream?.destroy();
 }
 
 function pageSize(limit: number): number {

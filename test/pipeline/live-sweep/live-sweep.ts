@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { DelayedLink } from '../../stack/delayed-link.ts';
+import { FaultProxy } from '../../stack/fault-proxy.ts';
 import { type Stack, startStack } from '../../stack/stack.ts';
 import { OneTable, type SweepPart } from './one-table.ts';
 import { replicate } from './replication.ts';
@@ -29,13 +29,13 @@ export interface SweepRun {
 /** One table on two servers, native replication between them that is late by a constant time, and Lockstep beside it. */
 export class LiveSweep {
   private readonly stack: Stack;
-  private readonly link: DelayedLink;
+  private readonly link: FaultProxy;
   private readonly watched: OneTable;
   private readonly folder: string;
   private readonly rows: number;
   private inserted = 0;
 
-  private constructor(stack: Stack, link: DelayedLink, watched: OneTable, folder: string, rows: number) {
+  private constructor(stack: Stack, link: FaultProxy, watched: OneTable, folder: string, rows: number) {
     this.stack = stack;
     this.link = link;
     this.watched = watched;
@@ -48,7 +48,7 @@ export class LiveSweep {
     const folder = mkdtempSync(join(tmpdir(), 'lockstep-live-sweep-'));
     chmodSync(folder, 0o755);
     try {
-      const link = await DelayedLink.open(stack.old.port, lagMs);
+      const link = await FaultProxy.open(stack.old.port, { delayMs: lagMs });
       for (const server of [stack.old, stack.new]) {
         await server.query(`CREATE TABLE accounts (id bigint PRIMARY KEY, owner text NOT NULL, balance numeric(18,4) NOT NULL, at timestamptz NOT NULL, note text);
 INSERT INTO accounts SELECT i, 'owner ' || i, i * 1.25, timestamptz '2024-01-01 00:00:00+00' + i * interval '1 s', CASE WHEN i % 3 = 0 THEN NULL ELSE md5(i::text) END FROM generate_series(1, ${rows}) i`);
