@@ -15,6 +15,8 @@ import type { DeadLetterPlace } from '../domain/dead-letter.ts';
 const CHECKPOINT_MS = 1_000;
 const URGENT_MS = 50;
 const STORE_AWAY_WAIT_MS = 1_000;
+/** A checkpoint that takes longer is as good as none: the store may hang. */
+const LATE_MS = 5_000;
 /** Who waits for a checkpoint is told after so long that the state store is away. */
 const WRITTEN_LIMIT_MS = 10_000;
 
@@ -52,6 +54,9 @@ export class Checkpointer {
   /** Dead letters were discharged: which is the oldest now, and how much is kept of them, only the store knows. */
   private isStale = false;
   private discharges = { begun: 0, ended: 0 };
+  /** Offsets that are stored and that the source is to be told of, and whether it is being told. */
+  private unacknowledged = new Map<string, string>();
+  private isAcknowledging = false;
 
   constructor(parts: CheckpointerParts) {
     this.parts = parts;
@@ -95,8 +100,8 @@ export class Checkpointer {
     while (!signal.aborted) {
       await this.pause(signal);
       try {
-        await this.write();
-        await this.refreshDeadLetters();
+        await this.noticed(this.write());
+        await this.noticed(this.refreshDeadLetters());
         this.parts.health.clear('state_store_unreachable');
       } catch (error) {
         if (error instanceof LockstepError && error.retry === 'final') {
@@ -148,8 +153,33 @@ export class Checkpointer {
     for (const waiter of waiting) waiter.resolve();
     if (letters.retried.length > 0 || tables.discharged.length > 0) this.isStale = true;
     const accounted = new Map(offsets.partitions.map((stored) => [partitionId(stored), stored.nextOffset]));
-    // The state store has the offsets; telling the source is for others to see and may fail.
-    await source?.acknowledge(accounted).catch((error: unknown) => this.parts.health.raise('stream_unreachable', rootMessage(error)));
+    for (const [id, offset] of accounted) this.unacknowledged.set(id, offset);
+    if (source !== null && !this.isAcknowledging) void this.acknowledge(source);
+  }
+
+  /** The state store has the offsets; telling the source is for others to see, and may fail or take long: no checkpoint waits for it. */
+  private async acknowledge(source: Pick<ChangeSource, 'acknowledge'>): Promise<void> {
+    this.isAcknowledging = true;
+    while (this.unacknowledged.size > 0) {
+      const offsets = this.unacknowledged;
+      this.unacknowledged = new Map();
+      await source.acknowledge(offsets).catch((error: unknown) => this.parts.health.raise('stream_unreachable', rootMessage(error)));
+    }
+    this.isAcknowledging = false;
+  }
+
+  /** Says that the store does not answer while `work` takes long. */
+  private async noticed(work: Promise<void>): Promise<void> {
+    const { clock, health } = this.parts;
+    const done = new AbortController();
+    void clock.sleep(LATE_MS, done.signal).then(() => {
+      if (!done.signal.aborted) health.raise('state_store_unreachable', `the state store has not answered for ${LATE_MS / 1000} s`);
+    });
+    try {
+      await work;
+    } finally {
+      done.abort();
+    }
   }
 
   private async pause(signal: AbortSignal): Promise<void> {
