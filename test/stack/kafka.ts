@@ -22,6 +22,12 @@ logger.reflections.name = org.reflections
 logger.reflections.level = ERROR
 `;
 
+/** A second way into a broker: it listens on `port` and tells those who come by it to come to `advertisedPort`. */
+export interface Detour {
+  readonly port: number;
+  readonly advertisedPort: number;
+}
+
 /** One broker, its own controller (KRaft), on 127.0.0.1. */
 export class KafkaServer {
   readonly brokers: readonly string[];
@@ -41,13 +47,13 @@ export class KafkaServer {
     this.#settings = join(workspace.folder, 'kafka.properties');
   }
 
-  /** Formats its storage in the workspace's folder and starts it. */
-  static async create(workspace: Workspace, java: string, jars: Jars, signal?: AbortSignal): Promise<KafkaServer> {
+  /** Formats its storage in the workspace's folder and starts it; `detour` for clients that are to come through a proxy. */
+  static async create(workspace: Workspace, java: string, jars: Jars, signal?: AbortSignal, detour?: Detour): Promise<KafkaServer> {
     const [port = 0, controller = 0] = await freePorts(2);
     const server = new KafkaServer(workspace, java, jars, port);
     const data = join(workspace.folder, 'kafka');
     await mkdir(data);
-    await writeFile(server.#settings, propertiesText(settings(port, controller, data)));
+    await writeFile(server.#settings, propertiesText({ ...settings(port, controller, data), ...(detour === undefined ? {} : detourSettings(port, controller, detour)) }));
     const logging = await loggingOption(workspace);
     await runToEnd(
       workspace,
@@ -144,6 +150,14 @@ export function clusterId(random: Buffer = randomBytes(16)): string {
   const bytes = Buffer.from(random);
   bytes[0] = (bytes[0] ?? 0) & 0x7f;
   return bytes.toString('base64url');
+}
+
+function detourSettings(port: number, controller: number, detour: Detour): Record<string, string> {
+  return {
+    listeners: `PLAINTEXT://127.0.0.1:${port},DETOUR://127.0.0.1:${detour.port},CONTROLLER://127.0.0.1:${controller}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port},DETOUR://127.0.0.1:${detour.advertisedPort}`,
+    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,DETOUR:PLAINTEXT,CONTROLLER:PLAINTEXT',
+  };
 }
 
 function settings(port: number, controller: number, data: string): Record<string, string | number | boolean> {

@@ -1,5 +1,5 @@
 import { chownSync, existsSync } from 'node:fs';
-import { appendFile, mkdir, open } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { PostgresBinaries } from './postgres-binaries.ts';
@@ -146,7 +146,8 @@ export class PostgresServer {
 
   async #initialise(signal?: AbortSignal): Promise<void> {
     const { user, bin, major } = this.#binaries;
-    await mkdir(this.folder, { mode: 0o700 });
+    await mkdir(this.folder, { mode: 0o700, recursive: true });
+    await chmod(this.folder, 0o700);
     await (await open(this.logFile, 'a', 0o644)).close();
     if (user !== null) {
       chownSync(this.folder, user.uid, user.gid);

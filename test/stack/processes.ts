@@ -43,7 +43,7 @@ for p in $pids; do kill -INT "$p" 2>/dev/null; done
 i=0; while alive && [ $i -lt 50 ]; do sleep 0.1; i=$((i + 1)); done
 for p in $all; do kill -KILL "$p" 2>/dev/null; done
 i=0; while alive && [ $i -lt 20 ]; do sleep 0.1; i=$((i + 1)); done
-case $folder in */lockstep-*) rm -rf "$folder"; sleep 1; rm -rf "$folder";; esac
+case $folder in */lockstep-*) for disk in "$folder"/*; do umount -l "$disk" 2>/dev/null; done; rm -rf "$folder"; sleep 1; rm -rf "$folder";; esac
 `;
 
 /** A temporary folder and the servers in it; nothing of it survives this process. */
