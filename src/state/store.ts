@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import type { Pool, PoolClient } from 'pg';
+import { partitionId, type StreamPartition } from '../domain/change.ts';
 import type { DeadLetter, DeadLetterPlace } from '../domain/dead-letter.ts';
 import type { Drift, DriftEvent } from '../domain/drift.ts';
 import { LockstepError } from '../domain/errors.ts';
@@ -14,6 +16,7 @@ import { groupStoredDrift } from './drift-groups.ts';
 import { ignoreDrift, listDrift, readDrift } from './drift.ts';
 import type { DriftFilter, Page } from './drift.ts';
 import { sqlState, stateFailure } from './failure.ts';
+import { holdPartitions, takePartitions, type PartitionEpochs } from './partitions.ts';
 import { claimRole, writeReplica } from './replicas.ts';
 import type { Claim, Replica } from './replicas.ts';
 import { readDeadLetterStates, readState } from './restore.ts';
@@ -65,6 +68,10 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
   #epoch: string | null = null;
   /** The epoch with which this process holds the writing role already. */
   #claimed: string | null = null;
+  /** This process in what it owns. */
+  #self: string = randomUUID();
+  /** The epochs under which it writes of the partitions. */
+  #partitions: PartitionEpochs = new Map();
 
   constructor(options: StateStoreOptions) {
     this.#migration = options.migration;
@@ -86,7 +93,7 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
 
   /** Takes the writing role and reads what the last holder left; an earlier holder's writes are refused from here on. */
   async restore(): Promise<RestoredState> {
-    const { epoch, state } = await this.#transaction('taking over', async (client) => {
+    const { epoch, state, partitions } = await this.#transaction('taking over', async (client) => {
       const { rows } =
         this.#claimed === null
           ? await client.query<{ epoch: string }>(
@@ -97,16 +104,21 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
           : await client.query<{ epoch: string }>('SELECT epoch FROM lockstep.writers WHERE migration = $1 AND epoch = $2 FOR UPDATE', [this.#migration, this.#claimed]);
       if (rows.length === 0) throw this.#fenced();
       // Our row lock keeps an earlier holder's checkpoint out until this is read and committed.
-      return { epoch: rows[0]?.epoch ?? null, state: await readState(client, this.#migration) };
+      const state = await readState(client, this.#migration);
+      return { epoch: rows[0]?.epoch ?? null, state, partitions: await takePartitions(client, this.#migration, this.#self, state.partitions) };
     });
     this.#epoch = epoch;
+    this.#partitions = partitions;
     return state;
   }
 
   /** Takes the writing role unless a process that lives holds it; `restore` then reads on with it. */
   async claim(self: Replica): Promise<Claim> {
     const claim = await this.#transaction('taking over', (client) => claimRole(client, this.#migration, self));
-    if (claim.kind === 'taken') this.#claimed = claim.epoch;
+    if (claim.kind === 'taken') {
+      this.#claimed = claim.epoch;
+      this.#self = self.id;
+    }
     return claim;
   }
 
@@ -151,9 +163,17 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
     };
   }
 
-  /** Writes all of a checkpoint or nothing. Rejects with `fenced` when another process has taken over. */
+  /** Writes all of a checkpoint or nothing. Rejects with `fenced` when another process has taken over, or has taken one of its partitions. */
   async write(checkpoint: Checkpoint): Promise<void> {
-    await this.#asWriter('writing a checkpoint', (client) => writeCheckpoint(client, this.#migration, checkpoint));
+    const added = await this.#asWriter('writing a checkpoint', async (client) => {
+      const isHeld = (partition: StreamPartition): boolean => this.#partitions.has(partitionId(partition));
+      const [lost] = await holdPartitions(client, this.#migration, this.#partitions, checkpoint.partitions.filter(isHeld));
+      if (lost !== undefined) throw this.#fenced(lost);
+      const taken = await takePartitions(client, this.#migration, this.#self, checkpoint.partitions.filter((partition) => !isHeld(partition)));
+      await writeCheckpoint(client, this.#migration, checkpoint);
+      return taken;
+    });
+    if (added.size > 0) this.#partitions = new Map([...this.#partitions, ...added]);
   }
 
   async saveSweep(sweep: StoredSweep): Promise<void> {
@@ -262,9 +282,11 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
     });
   }
 
-  #fenced(): LockstepError {
-    return new LockstepError('fenced', `another process has taken over migration ${this.#migration}`, {
-      about: { migration: this.#migration },
+  /** @param partition the one that another process has taken; absent: the writing role */
+  #fenced(partition?: string): LockstepError {
+    const what = partition === undefined ? `migration ${this.#migration}` : `partition ${partition} of migration ${this.#migration}`;
+    return new LockstepError('fenced', `another process has taken over ${what}`, {
+      about: { migration: this.#migration, ...(partition === undefined ? {} : { partition }) },
       hint: 'this one must stop; started again, it stands by',
     });
   }

@@ -80,6 +80,13 @@ drift_events: CHECK ((event = ANY (ARRAY['confirmed'::text, 'changed'::text, 're
 drift_events: FOREIGN KEY (migration, drift_id) REFERENCES lockstep.drift(migration, id) ON DELETE CASCADE
 drift_events: PRIMARY KEY (migration, drift_id, seq)
 CREATE UNIQUE INDEX drift_events_once ON lockstep.drift_events USING btree (migration, drift_id, at_ms, event, md5(detail))
+partition_owners.migration text NOT NULL
+partition_owners.topic text NOT NULL
+partition_owners.partition integer NOT NULL
+partition_owners.epoch bigint NOT NULL
+partition_owners.owner text NOT NULL COLLATE "C"
+partition_owners.taken_at timestamp with time zone NOT NULL DEFAULT now()
+partition_owners: PRIMARY KEY (migration, topic, partition)
 partitions.migration text NOT NULL
 partitions.topic text NOT NULL
 partitions.partition integer NOT NULL
