@@ -24,6 +24,7 @@ import type { ChangeSource, ChunkBoard, Clock, RestoredState, DeadLetterShelf, V
 import { pipelineLagMs } from '../verify/pipeline-lag.ts';
 import { Progress } from '../verify/progress.ts';
 import { Proofs } from '../verify/proofs.ts';
+import { ReplicaEvents } from '../verify/replica-events.ts';
 import { Rechecker } from '../verify/rechecker.ts';
 import { Stream } from '../verify/stream.ts';
 import { SweepBrake } from '../verify/sweep-brake.ts';
@@ -102,8 +103,22 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
   const health = new Health({ nowMs: () => clock.nowMs(), primary: config.primary, report: options.onFinding });
   const source: ChangeSource | null = pipeline?.source ?? null;
   const firstLook = new FirstLook();
+  const replicaEvents = new ReplicaEvents({
+    primarySide: config.primary,
+    partitions: pipeline?.partitions ?? null,
+    pending,
+    history,
+    book,
+    skew,
+    health,
+    metrics,
+    clock,
+    hasher,
+    pendingMax: config.checks.maxPending,
+  });
   const rechecker = new Rechecker({
     pending,
+    replicaEvents,
     firstLook,
     book,
     proofs,
@@ -198,6 +213,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
           sharing: pipeline?.sharing ?? (() => []),
           hurry: () => checkpointer.hurry(),
           history,
+          replicaEvents,
           watermarks,
           skew,
           ...(options.onDeadLetter === undefined ? {} : { onDeadLetter: options.onDeadLetter }),

@@ -136,7 +136,7 @@ export function judgeRead(
 }
 
 /** Whether a row that shows the version at `index` may be one that other unsettled changes are still to make, and to undo. */
-function mayBeEarlier(versions: readonly Version[], index: number, base: RowHash | undefined): boolean {
+export function mayBeEarlier(versions: readonly Version[], index: number, base: RowHash | undefined): boolean {
   const { hash, unknownColumns } = versions[index] as Version;
   const first = versions.findIndex((version) => version.hash !== hash || version.unknownColumns.length > 0);
   if (first < 0 || first >= index) return false;

@@ -11,6 +11,7 @@ export type PipelineFinding =
   | 'source_connector_stopped'
   | 'source_slot_missing'
   | 'sink_stopped'
+  | 'replica_stream_stopped'
   | 'consumer_behind'
   | 'snapshot_in_progress'
   | 'state_store_unreachable';

@@ -47,6 +47,7 @@ export const PIPELINE_FINDINGS: readonly PipelineFinding[] = [
   'source_slot_missing',
   'sink_stopped',
   'consumer_behind',
+  'replica_stream_stopped',
   'snapshot_in_progress',
   'state_store_unreachable',
 ];
@@ -60,6 +61,7 @@ const DETECTION_BUCKETS_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30, 60
 export const METRICS = {
   changeEvents: counter('lockstep_change_events_total', 'Decoded row changes.', ['table', 'side', 'op']),
   checks: counter('lockstep_checks_total', 'Reads of a key on both sides, by what they came to.', ['table', 'verdict']),
+  pairedEvents: counter('lockstep_paired_events_total', "Changes proven by the replica's own events of them, without a read.", ['table']),
   pendingChecks: gauge('lockstep_pending_checks', 'Changed keys not yet proven equal.', ['table']),
   hotKeys: gauge('lockstep_hot_keys', 'Pending keys that change faster than they can be confirmed.', ['table']),
   unverifiableKeys: gauge('lockstep_unverifiable_keys', 'Keys that could not be verified.', ['table']),

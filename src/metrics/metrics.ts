@@ -40,6 +40,7 @@ export class Metrics implements VerifyMetrics {
   readonly #driftConfirmed = this.#counter(METRICS.driftConfirmed);
   readonly #driftResolved = this.#counter(METRICS.driftResolved);
   readonly #lagBreaches = this.#counter(METRICS.lagBreaches);
+  readonly #pairedEvents = this.#counter(METRICS.pairedEvents);
   readonly #sweepRows = this.#counter(METRICS.sweepRows);
   readonly #sweepChunks = this.#counter(METRICS.sweepChunks);
   readonly #sweepSuspects = this.#counter(METRICS.sweepSuspects);
@@ -92,6 +93,7 @@ export class Metrics implements VerifyMetrics {
       }
       for (const result of SUSPECT_RESULTS) this.#sweepSuspects.inc({ table, result }, 0);
       for (const result of CHUNK_RESULTS) this.#sweepChunks.inc({ table, result }, 0);
+      this.#pairedEvents.inc({ table }, 0);
       this.#lagBreaches.inc({ table }, 0);
       this.#lag.zero({ table });
     }
@@ -122,6 +124,10 @@ export class Metrics implements VerifyMetrics {
 
   driftDetected(foundBy: FoundBy, seconds: number): void {
     this.#driftDetection.observe({ found_by: foundBy }, seconds);
+  }
+
+  pairedEvent(table: string): void {
+    this.#pairedEvents.inc({ table });
   }
 
   replicationLag(table: string, seconds: number): void {

@@ -9,6 +9,7 @@ export const NO_METRICS: VerifyMetrics = {
   driftConfirmed: nothing,
   driftResolved: nothing,
   driftDetected: nothing,
+  pairedEvent: nothing,
   replicationLag: nothing,
   lagBudgetBreach: nothing,
   sweepRows: nothing,

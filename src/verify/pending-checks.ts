@@ -167,6 +167,11 @@ export class PendingChecks {
     return existing;
   }
 
+  /** The replica has shown something that no known change accounts for: the key goes to the confirm step, unless one comes meanwhile that does. */
+  watch(pair: Pair, key: RowKey, nowMs: number, delayMs: number): Check {
+    return this.get(pair.id, keyId(key)) ?? this.insert(this.fresh(pair, key, 'stream', nowMs, []), nowMs + delayMs);
+  }
+
   /** A difference that no event explains: the key goes to the confirm step. */
   suspect(pair: Pair, key: RowKey, origin: CheckOrigin, nowMs: number, waiter: ((end: CheckEnd) => void) | null): Check {
     const existing = this.get(pair.id, keyId(key));

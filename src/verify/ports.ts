@@ -509,6 +509,8 @@ export interface VerifyMetrics {
   driftConfirmed(table: string, kind: DriftKind): void;
   driftResolved(table: string, kind: DriftKind): void;
   driftDetected(foundBy: FoundBy, seconds: number): void;
+  /** A check was settled, or brought further, by the replica's own event. */
+  pairedEvent(table: string): void;
   replicationLag(table: string, seconds: number): void;
   lagBudgetBreach(table: string): void;
   sweepRows(table: string, side: Side, rows: bigint): void;

@@ -6,15 +6,17 @@ import type { ClockSkew } from '../domain/clock-skew.ts';
 import type { LagWindow } from '../domain/lag-window.ts';
 import { hashImage, judgeConfirm, judgeRead, type ConfirmReads, type Hasher, type Version } from '../domain/recheck.ts';
 import type { RowKey } from '../domain/row.ts';
+import type { ReplicaEvent } from '../domain/replica-event.ts';
 import type { PipelineEvidence, Watermarks } from '../domain/watermarks.ts';
 import { AppliedChanges } from './applied-changes.ts';
 import type { DriftBook } from './drift-book.ts';
 import { DriftRechecks, kindFor } from './drift-rechecks.ts';
 import { BAG_STANDING_LOOKS, stillHeld, UNVERIFIABLE_ROUNDS, type Check, type CheckEnd, type PendingChecks } from './pending-checks.ts';
-import type { Clock, Database, PartitionsOf, RowRead, RowsRead, VerifyMetrics } from './ports.ts';
+import type { Clock, Database, PartitionsOf, RowsRead, VerifyMetrics } from './ports.ts';
 import type { FirstLook } from './first-look.ts';
 import type { Health } from './health.ts';
 import type { Proofs } from './proofs.ts';
+import type { ReplicaEvents } from './replica-events.ts';
 import { RowReads, type ThreeReads } from './row-reads.ts';
 import type { VersionHistory } from './version-history.ts';
 
@@ -45,6 +47,7 @@ export interface RecheckerParts {
   readonly book: DriftBook;
   readonly proofs: Proofs;
   readonly history: VersionHistory;
+  readonly replicaEvents: ReplicaEvents;
   readonly watermarks: Watermarks;
   /** null: nothing is known of a pipeline. */
   readonly partitions: PartitionsOf | null;
@@ -81,6 +84,10 @@ export class Rechecker {
     this.reads = new RowReads(parts);
     this.applied = new AppliedChanges(parts);
     this.driftRechecks = new DriftRechecks({ ...parts, reads: this.reads, primaryIsOld: parts.primary.side === 'old' });
+    parts.replicaEvents.settlesBy({
+      sawShown: (check, version, committedAtUs) => this.sawApplied(check, version, committedAtUs),
+      settled: (check, isPresent) => this.settleMatch(check, { primaryRow: isPresent ? [] : null, replicaRow: isPresent ? [] : null }),
+    });
     parts.pending.onWake((dueMs) => {
       if (this.sleepsUntilMs !== null && dueMs < this.sleepsUntilMs) this.wakeUp?.();
     });
@@ -137,7 +144,8 @@ export class Rechecker {
     const { pending, clock, health } = this.parts;
     const startedAtMs = clock.nowMs();
     try {
-      await this.judge(pair, checks, signal);
+      const left = checks.filter((check) => !this.parts.replicaEvents.settle(check));
+      if (left.length > 0) await this.judge(pair, left, signal);
       await this.parts.drained?.();
     } catch (error) {
       if (!signal.aborted) health.failed(error);
@@ -159,7 +167,7 @@ export class Rechecker {
       const evidence = this.applied.evidence(pair);
       // Without a change to look for, one look at the replica tells nothing.
       const changed = checks.filter((check) => check.versions.length > 0);
-      const toConfirm = checks.filter((check) => check.versions.length === 0);
+      const toConfirm = checks.filter((check) => check.versions.length === 0 && !this.waitsForStream(check, evidence));
       if (changed.length > 0) {
         const keys = changed.map((check) => check.key);
         const sentUs = this.parts.clock.nowUs();
@@ -179,8 +187,16 @@ export class Rechecker {
     }
   }
 
+  /** A write on the replica is not looked into before its change had time to be consumed. */
+  private waitsForStream(check: Check, evidence: PipelineEvidence): boolean {
+    const waits = this.parts.replicaEvents.isEarly(check, evidence);
+    if (waits) check.attempts++;
+    return waits;
+  }
+
   private retryMs(check: Check): number {
-    return Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(check.attempts, 10));
+    const eventMs = check.versions.length === 0 ? 0 : (this.parts.replicaEvents.waitMs(check.pair) ?? 0);
+    return Math.min(RETRY_MAX_MS, Math.max(eventMs, RETRY_FIRST_MS * 2 ** Math.min(check.attempts, 10)));
   }
 
   /** Uneven waits, so that whoever takes a row away and puts it back at regular times is not always met at the same point. */
@@ -206,7 +222,7 @@ export class Rechecker {
     if (check.isLikelyApplied) check.lastMissUs = null;
     switch (verdict.kind) {
       case 'match':
-        this.sawApplied(check, verdict.version, found);
+        this.sawApplied(check, verdict.version, found?.committedAtUs ?? null);
         this.clearSuspicion(check, verdict.version);
         // Both may carry what the encoding lost: a row that is known to differ agrees only where both sides are read.
         if (check.suspected || book.get(check.pair.id, check.id) !== undefined) {
@@ -214,13 +230,14 @@ export class Rechecker {
           check.base = verdict.version.hash;
           return true;
         }
+        this.parts.replicaEvents.foundByRead(check.pair);
         this.settleMatch(check, { primaryRow: row, replicaRow: row });
         return false;
       case 'match_partly':
-        this.sawApplied(check, verdict.version, found);
+        this.sawApplied(check, verdict.version, found?.committedAtUs ?? null);
         return true;
       case 'older':
-        this.sawApplied(check, verdict.version, found);
+        this.sawApplied(check, verdict.version, found?.committedAtUs ?? null);
         this.clearSuspicion(check, verdict.version);
         pending.setVersions(check, verdict.remaining);
         check.base = verdict.version.hash;
@@ -261,7 +278,7 @@ export class Rechecker {
 
   /** The confirm step: primary, replica, primary again. */
   private async confirm(pair: Pair, checks: readonly Check[], signal: AbortSignal): Promise<void> {
-    const { pending, metrics, clock, book, hasher } = this.parts;
+    const { pending, metrics, clock, book, hasher, replicaEvents } = this.parts;
     const evidence = this.applied.evidence(pair);
     const known = new Map(checks.map((check) => [check, check.versions]));
     const keys = checks.map((check) => check.key);
@@ -325,6 +342,7 @@ export class Rechecker {
             break;
           }
           metrics.check(pair.id, 'mismatch');
+          const written = replicaEvents.writeOf(check, versions, read.replica);
           book.confirm(
             // Named one by one: spreading costs kilobytes a row.
             {
@@ -336,11 +354,11 @@ export class Rechecker {
               pair,
               key: check.key,
               kind: kindFor(pair, verdict.driftKind, read),
-              evidence: this.rowEvidence(check, versions, read),
+              evidence: written !== null && newest === undefined ? 'written_on_replica' : this.rowEvidence(check, versions, read),
               foundBy: newest !== undefined || check.origin === 'stream' ? 'stream' : check.origin,
               firstSeenMs: check.firstSeenMs,
-              position: newest?.position ?? null,
-              committedAtMs: newest === undefined ? null : Number(this.applied.hostUs(newest.committedAtUs) / 1000n),
+              position: written?.position ?? newest?.position ?? null,
+              committedAtMs: this.beganAtMs(newest, written),
             },
             nowMs,
           );
@@ -373,6 +391,12 @@ export class Rechecker {
   /** Looks at keys now, outside the queue: what a caller of the API is told. */
   async look(pair: Pair, keys: readonly RowKey[], signal: AbortSignal): Promise<(id: string) => ConfirmReads> {
     return (await this.reads.thrice(pair, keys, signal)).of;
+  }
+
+  /** Commit of what a drift began with, on our clock. */
+  private beganAtMs(newest: Version | undefined, written: ReplicaEvent | null): number | null {
+    if (written !== null) return this.parts.replicaEvents.committedAtMs(written);
+    return newest === undefined ? null : Number(this.applied.hostUs(newest.committedAtUs) / 1000n);
   }
 
   private settleMatch(check: Check, read: Pick<ConfirmReads, 'primaryRow' | 'replicaRow'>): void {
@@ -423,7 +447,7 @@ export class Rechecker {
   }
 
   /** A change was seen on the replica: its lag is known, exactly or between two reads. */
-  private sawApplied(check: Check, version: Version, found: RowRead | undefined): void {
+  private sawApplied(check: Check, version: Version, replicaUs: bigint | null): void {
     const { clock, skew, replica, metrics, lag, lagBudgetMs } = this.parts;
     const table = check.pair.id;
     this.applied.saw(table, version.committedAtUs);
@@ -431,8 +455,7 @@ export class Rechecker {
     const nowUs = clock.nowUs();
     const replicaOffset = skew[replica.side].best()?.offsetUs ?? 0n;
     // Native logical replication hands the primary's commit time on as the replica's: that says nothing about lag.
-    const own = found?.committedAtUs != null && found.committedAtUs !== version.committedAtUs;
-    const exactUs = own ? (found?.committedAtUs as bigint) - replicaOffset : null;
+    const exactUs = replicaUs !== null && replicaUs !== version.committedAtUs ? replicaUs - replicaOffset : null;
     const boundMs = Number(nowUs - committedUs) / 1000;
     if (exactUs === null && check.lastMissUs === null && boundMs > LAG_BOUND_USEFUL_MS) return;
     const lagMs = Math.max(0, exactUs === null ? boundMs : Number(exactUs - committedUs) / 1000);

@@ -11,6 +11,7 @@ import type { PendingChecks } from './pending-checks.ts';
 import type { DeadLetterQueue } from './dead-letter-queue.ts';
 import type { Clock, SourceListener, StoredDeadLetter, StoredPartition, VerifyMetrics } from './ports.ts';
 import type { Proofs } from './proofs.ts';
+import type { ReplicaEvents } from './replica-events.ts';
 import type { TouchedKeys } from './touched-keys.ts';
 import type { VersionHistory } from './version-history.ts';
 
@@ -29,6 +30,7 @@ export interface StreamParts {
   /** Asks for a checkpoint before its time. */
   readonly hurry: () => void;
   readonly history: VersionHistory;
+  readonly replicaEvents: ReplicaEvents;
   readonly watermarks: Watermarks;
   readonly skew: Readonly<Record<Side, ClockSkew>>;
   /** Told of each record that could not be decoded. */
@@ -157,7 +159,7 @@ export class Stream implements SourceListener {
       return;
     }
     this.parts.touched.touch(change.pair, change.key);
-    if (change.side !== primarySide) this.onReplicaRow(change);
+    if (change.side !== primarySide) this.parts.replicaEvents.onEvent(change);
     else if (change.op === 'snapshot') this.onSnapshotRow(partition, change);
     else if (change.commitTime === 'upper_bound') this.onTimelessRow(partition, change);
     else this.onPrimaryRow(partition, change);
@@ -176,7 +178,7 @@ export class Stream implements SourceListener {
   }
 
   private onPrimaryRow(partition: StreamPartition, change: RowChange): void {
-    const { history, hasher, pending, clock, watermarks } = this.parts;
+    const { history, hasher, pending, clock, watermarks, replicaEvents } = this.parts;
     const { pair, key, image } = change;
     const id = keyId(key);
     if (change.before !== null && isComplete(change.before)) history.add(pair.id, id, hashImage(hasher, change.before));
@@ -189,8 +191,10 @@ export class Stream implements SourceListener {
     };
     if (change.op === 'create') history.add(pair.id, id, null);
     const base = history.last(pair.id, id);
-    pending.addChange(pair, key, version, clock.nowMs(), this.firstLookMs(pair, change.committedAtUs), base);
+    const delayMs = replicaEvents.waitMs(pair) ?? this.firstLookMs(pair, change.committedAtUs);
+    const check = pending.addChange(pair, key, version, clock.nowMs(), delayMs, base);
     history.add(pair.id, id, version.unknownColumns.length === 0 ? version.hash : undefined);
+    if (!check.busy) replicaEvents.settle(check);
     watermarks.consumedChange(partition, change.committedAtUs);
     this.parts.onPrimaryChange(partition.topic, change.committedAtUs);
   }
@@ -235,22 +239,15 @@ export class Stream implements SourceListener {
     this.parts.touched.lose(change.pair.id, 'the connector began anew with a snapshot');
   }
 
-  /** A write on the replica that is not the newest known version of its row is looked into. */
-  private onReplicaRow(change: RowChange): void {
-    const { pending, history, hasher, clock } = this.parts;
-    if (change.op === 'snapshot') return;
-    const id = keyId(change.key);
-    if (pending.get(change.pair.id, id) !== undefined) return;
-    const hash = hashImage(hasher, change.image);
-    if (hash !== null && history.has(change.pair.id, id, hash)) return;
-    pending.suspect(change.pair, change.key, 'stream', clock.nowMs(), null);
-  }
-
   private onTruncate(partition: StreamPartition, change: TableTruncated): void {
     const { pending, proofs, metrics, primarySide, watermarks, clock } = this.parts;
     metrics.changeEvent(change.pair.id, change.side, 'truncate');
     this.parts.touched.lose(change.pair.id, `the table was truncated on ${change.side}`);
-    if (change.side !== primarySide) return;
+    if (change.side !== primarySide) {
+      // The primary may have been truncated as well, or not.
+      proofs.oweSweep(change.pair.id, this.primaryNowUs());
+      return;
+    }
     proofs.oweSweep(change.pair.id, change.committedAtUs);
     const version: Version = {
       committedAtUs: change.committedAtUs,

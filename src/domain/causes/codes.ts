@@ -8,6 +8,7 @@ const MESSAGES = {
   delete_lost: 'delete lost, the replica still holds the row',
   insert_lost: 'insert lost, the replica never held the row',
   written_beside: 'row written on the replica beside the pipeline',
+  replica_write: 'written on the replica by another than the pipeline',
   placeholder_written: 'placeholder of an unavailable value written',
   nan_replaced: 'NaN replaced',
   infinity_replaced: 'infinity replaced',

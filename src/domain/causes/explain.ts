@@ -14,6 +14,8 @@ export type RowEvidence =
   | 'inserted'
   /** The replica's row was written while every change was seen, and none of its key was. */
   | 'written_beside'
+  /** The replica's own event shows that it was written there after all changes of the primary had been seen applied. */
+  | 'written_on_replica'
   | 'unknown';
 
 /** A proven difference, as its cause is looked for. */
@@ -41,7 +43,8 @@ export interface Explanation {
  */
 export function explainDifference(difference: Difference, placeholder: PlaceholderForms): Explanation {
   const { pair, kind, old, new: neu, evidence } = difference;
-  if (kind === 'stale') return ofRow({ code: 'lost_update', detail: null });
+  const isWritten = evidence === 'written_on_replica';
+  if (kind === 'stale' && !isWritten) return ofRow({ code: 'lost_update', detail: null });
   if (old === null || neu === null) return ofRow(rowFinding(kind, evidence));
   const findings = new Map<number, Finding>();
   for (const index of difference.columns) {
@@ -52,11 +55,15 @@ export function explainDifference(difference: Difference, placeholder: Placehold
   agreeOnOffset(difference, old, neu, findings);
   const columns: Record<string, Finding> = {};
   for (const [index, finding] of findings) columns[pair.columns[index]?.name ?? ''] = finding;
+  if (isWritten) return { ...ofRow(WRITTEN), columns };
   const cause = findings.size === difference.columns.length ? mostSpecific([...findings.values()]) : null;
   return { cause: cause === null ? null : causeOf(cause), columns };
 }
 
+const WRITTEN: Finding = { code: 'replica_write', detail: null };
+
 function rowFinding(kind: DriftKind, evidence: RowEvidence): Finding | null {
+  if (evidence === 'written_on_replica') return WRITTEN;
   if (kind === 'missing' && evidence === 'inserted') return { code: 'insert_lost', detail: null };
   if (kind !== 'extra') return null;
   if (evidence === 'deleted') return { code: 'delete_lost', detail: null };

@@ -13,6 +13,7 @@ import { FirstLook } from '../../../src/verify/first-look.ts';
 import { Health } from '../../../src/verify/health.ts';
 import { PendingChecks } from '../../../src/verify/pending-checks.ts';
 import { Proofs } from '../../../src/verify/proofs.ts';
+import { ReplicaEvents } from '../../../src/verify/replica-events.ts';
 import { Rechecker } from '../../../src/verify/rechecker.ts';
 import { SweepBrake } from '../../../src/verify/sweep-brake.ts';
 import { ChunkSweeper } from '../../../src/verify/sweep-chunks.ts';
@@ -44,17 +45,18 @@ class Bench {
     const { clock, metrics, proofs, book, pending } = this;
     const sides = { old: this.old, new: this.new };
     const skew = { old: new ClockSkew(), new: new ClockSkew() };
+    const history = new VersionHistory(10);
+    const health = new Health({ nowMs: () => clock.nowMs(), primary: 'old', report: () => undefined });
     const rechecker = new Rechecker({
-      pending, book, proofs, metrics, clock, hasher, skew,
+      pending, book, proofs, metrics, clock, hasher, skew, history, health,
+      replicaEvents: new ReplicaEvents({ primarySide: 'old', partitions: null, pending, history, book, skew, health, metrics, clock, hasher, pendingMax: 100 }),
       firstLook: new FirstLook(),
-      history: new VersionHistory(10),
       watermarks: new Watermarks({ ordered: false }),
       partitions: null,
       consumes: false,
       primary: this.old,
       replica: this.new,
       lag: new Map(),
-      health: new Health({ nowMs: () => clock.nowMs(), primary: 'old', report: () => undefined }),
       settleMs: SETTLE_MS,
       lagBudgetMs: 1_000,
       batchKeys: 10,

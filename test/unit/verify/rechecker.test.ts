@@ -8,6 +8,7 @@ import { FirstLook } from '../../../src/verify/first-look.ts';
 import { Health } from '../../../src/verify/health.ts';
 import { PendingChecks, type CheckEnd } from '../../../src/verify/pending-checks.ts';
 import { Proofs } from '../../../src/verify/proofs.ts';
+import { ReplicaEvents } from '../../../src/verify/replica-events.ts';
 import { Rechecker } from '../../../src/verify/rechecker.ts';
 import { VersionHistory } from '../../../src/verify/version-history.ts';
 import { MemoryDatabase } from './memory/memory-database.ts';
@@ -26,20 +27,24 @@ function bench(options: { oldDelayMs?: () => number; openMax?: number; batchKeys
   const pending = new PendingChecks([pair]);
   let drifts = 0;
   const book = new DriftBook([pair], { sampler: new Sampler('full', hasher, ''), metrics, makeId: () => `d${drifts++}`, ...(options.openMax === undefined ? {} : { openMax: options.openMax }) });
+  const history = new VersionHistory(10);
+  const skew = { old: new ClockSkew(), new: new ClockSkew() };
+  const health = new Health({ nowMs: () => clock.nowMs(), primary: 'old', report: () => undefined });
   const rechecker = new Rechecker({
     pending,
+    replicaEvents: new ReplicaEvents({ primarySide: 'old', partitions: null, pending, history, book, skew, health, metrics, clock, hasher, pendingMax: 100 }),
     firstLook: new FirstLook(),
     book,
     proofs: new Proofs([pair.id]),
-    history: new VersionHistory(10),
+    history,
     watermarks: new Watermarks({ ordered: false }),
     partitions: null,
     consumes: false,
     primary: old,
     replica: neu,
-    skew: { old: new ClockSkew(), new: new ClockSkew() },
+    skew,
     lag: new Map(),
-    health: new Health({ nowMs: () => clock.nowMs(), primary: 'old', report: () => undefined }),
+    health,
     metrics,
     clock,
     hasher,

@@ -31,6 +31,7 @@ export class CountingMetrics implements VerifyMetrics {
   readonly sweptRows = { old: 0n, new: 0n };
   readonly suspects: Partial<Record<SuspectResult, number>> = {};
   chunks = 0;
+  paired = 0;
 
   changeEvent(): void {}
   check(_table: string, verdict: string): void {
@@ -43,6 +44,9 @@ export class CountingMetrics implements VerifyMetrics {
     this.resolved.push(kind);
   }
   driftDetected(): void {}
+  pairedEvent(): void {
+    this.paired++;
+  }
   replicationLag(): void {}
   lagBudgetBreach(): void {}
   sweepRows(_table: string, side: 'old' | 'new', rows: bigint): void {

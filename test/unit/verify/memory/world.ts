@@ -43,9 +43,12 @@ export interface WorldOptions {
   readonly undecodable?: number;
   /** Whether no sweep follows the first. */
   readonly sweepsOnce?: boolean;
+  /** Whether changes of the replica are read as well, and whether the images of some leave a column out. */
+  readonly replicaSource?: 'none' | 'whole' | 'partly';
 }
 
 const TOPIC = 'shop.public.items';
+const REPLICA_TOPIC = 'billing.public.items';
 const BASE_ROWS = 8;
 /** Loops that sleep until the end of the world. */
 const SIGNAL_LISTENERS_MAX = 100;
@@ -79,12 +82,16 @@ export class World {
   private readonly committed: number[];
   private readonly ended = new AbortController();
   private life = new AbortController();
+  /** Every write on the replica. */
+  readonly replicaLog: Change[] = [];
+  private readonly replicaRecords: Record[][];
+  pausedReplicaSource = false;
   private lsn = 1_000n;
   private confirmedLsn = 1_000n;
   private verifiedUs: bigint | null = null;
 
   constructor(options: WorldOptions) {
-    this.options = { partitions: 2, sinkKnown: true, sinkPauseMs: 400, repeats: true, timeless: 'none', undecodable: 0, sweepsOnce: false, ...options };
+    this.options = { partitions: 2, sinkKnown: true, sinkPauseMs: 400, repeats: true, timeless: 'none', undecodable: 0, sweepsOnce: false, replicaSource: 'none', ...options };
     this.random = new Random(options.seed);
     const delayMs = (): number => (this.random.chance(0.2) ? this.random.between(1, 4) : 0);
     const { clock } = this;
@@ -94,6 +101,7 @@ export class World {
     for (const side of [this.old, this.new]) side.hasMarks = this.random.chance(0.5);
     this.partitions = Array.from({ length: this.options.partitions }, (_, partition) => ({ topic: TOPIC, partition }));
     this.records = this.partitions.map(() => []);
+    this.replicaRecords = this.partitions.map(() => []);
     this.committed = this.partitions.map(() => 0);
     this.state.writeMs = () => clock.sleep(this.random.between(0, 30));
     this.old.progress = () => ({
@@ -109,6 +117,7 @@ export class World {
       this.failure = error;
     };
     this.connector().catch(failed);
+    if (this.options.replicaSource !== 'none') this.replicaConnector().catch(failed);
     for (const partition of this.partitions) this.sink(partition.partition).catch(failed);
   }
 
@@ -126,16 +135,16 @@ export class World {
       source: {
         run: () => Promise.resolve(),
         acknowledge: () => Promise.resolve(),
-        partitionsOf: (_pair, side) => (side === 'old' ? partitions : []),
+        partitionsOf: (_pair, side) => this.partitionsOf(side),
         slotName: 'source',
       },
       offsets: {
-        endOffsets: () => Promise.resolve(new Map(partitions.map((one) => [partitionId(one), BigInt(this.recordsOf(one.partition).length)]))),
+        endOffsets: () => Promise.resolve(new Map(this.allPartitions().map((one) => [partitionId(one), BigInt(this.recordsIn(one).length)]))),
         appliedOffsets: () =>
           Promise.resolve(new Map(this.options.sinkKnown ? partitions.map((one) => [partitionId(one), BigInt(this.committed[one.partition] ?? 0)]) : [])),
         heartbeatEnds: () => Promise.resolve(new Map()),
       },
-      partitions: (_pair, side) => (side === 'old' ? partitions : []),
+      partitions: (_pair, side) => this.partitionsOf(side),
       slotName: 'source',
       connectorOf: () => 'shop',
       topicsOf: () => new Set([TOPIC]),
@@ -188,7 +197,7 @@ export class World {
     await clock.until((core.progress as NonNullable<Core['progress']>).measureSkew(signal));
     for (const running of [core.rechecker, core.checkpointer, core.progress]) running?.run(signal).catch(failed);
     this.sweep(core, signal).catch(failed);
-    for (const partition of partitions) this.feed(core, partition, signal).catch(failed);
+    for (const partition of this.allPartitions()) this.feed(core, partition, signal).catch(failed);
     return core;
   }
 
@@ -348,8 +357,61 @@ export class World {
     if ((this.applied.get(change.key) ?? 0n) < change.lsn) this.applied.set(change.key, change.lsn);
     if (does === 'skip') return;
     const row = does !== 'apply' ? does : change.row === null ? null : this.encode(change.row);
-    if (row === null) this.new.rows.delete(change.key);
-    else this.new.put(this.pair, row, this.random.chance(0.5) ? this.new.nowUs() : null);
+    this.write(change.key, row);
+  }
+
+  /** A transaction on the replica, the pipeline's or another's. */
+  write(key: string, row: Row | null): void {
+    const before = this.new.rows.get(key)?.row ?? null;
+    const committedAtUs = this.new.nowUs();
+    if (row === null) this.new.rows.delete(key);
+    else this.new.put(this.pair, row, this.random.chance(0.5) ? committedAtUs : null);
+    if (row !== null || before !== null) this.replicaLog.push({ key, row, before, committedAtUs, lsn: BigInt(this.replicaLog.length + 1) });
+  }
+
+  private partitionsOf(side: 'old' | 'new'): readonly StreamPartition[] {
+    if (side === 'old') return this.partitions;
+    return this.options.replicaSource !== 'none' ? this.partitions.map(({ partition }) => ({ topic: REPLICA_TOPIC, partition })) : [];
+  }
+
+  private allPartitions(): readonly StreamPartition[] {
+    return [...this.partitions, ...this.partitionsOf('new')];
+  }
+
+  private recordsIn({ topic, partition }: StreamPartition): Record[] {
+    return topic === REPLICA_TOPIC ? (this.replicaRecords[partition] as Record[]) : this.recordsOf(partition);
+  }
+
+  /** Reads the replica's log as a connector does: in order, late at times, and some of it twice. */
+  private async replicaConnector(): Promise<void> {
+    const { clock, random, signal } = this;
+    let next = 0;
+    while (!signal.aborted) {
+      await clock.sleep(random.chance(0.1) ? random.between(50, 600) : random.between(2, 40), signal);
+      const batch = this.replicaLog.slice(next, next + random.between(1, 20));
+      for (const change of batch) {
+        const records = this.replicaRecords[change.key.charCodeAt(1) % this.replicaRecords.length] as Record[];
+        records.push({ offset: records.length, change });
+      }
+      next += batch.length;
+      if (this.options.repeats && !this.calm && random.chance(0.01)) next = Math.max(0, next - random.between(1, 30));
+    }
+  }
+
+  private decodedOfReplica({ offset, change }: Record, partition: StreamPartition): RowChange {
+    const leftOut = this.options.replicaSource === 'partly' && change.row !== null && change.before !== null && change.row[2] === change.before[2] && change.lsn % 7n === 0n;
+    return {
+      type: 'row',
+      pair: this.pair,
+      side: 'new',
+      op: change.row === null ? 'delete' : change.before === null ? 'create' : 'update',
+      key: [change.key],
+      image: leftOut ? [change.row?.[0], change.row?.[1], undefined] : change.row,
+      before: null,
+      committedAtUs: change.committedAtUs,
+      snapshot: 'none',
+      position: { ...partition, offset: String(offset), lsn: change.lsn, txId: `${change.lsn}` },
+    };
   }
 
   private async feed(core: Core, partition: StreamPartition, signal: AbortSignal): Promise<void> {
@@ -359,12 +421,13 @@ export class World {
     let next = Number(stream.resumeFrom([partition]).get(partitionId(partition)) ?? 0);
     while (!signal.aborted) {
       await clock.sleep(random.chance(0.05) ? random.between(50, 300) : random.between(1, 30), signal);
-      const all = this.recordsOf(partition.partition);
+      if (partition.topic === REPLICA_TOPIC && this.pausedReplicaSource) continue;
+      const all = this.recordsIn(partition);
       const batch = all.slice(next, next + random.between(1, 12));
       next += batch.length;
       await stream.onBatch({
         partition,
-        records: batch.map((record) => (this.isBad(record, partition) ? this.undecoded(record, partition) : this.decoded(record, partition))),
+        records: batch.map((record) => (partition.topic === REPLICA_TOPIC ? this.decodedOfReplica(record, partition) : this.isBad(record, partition) ? this.undecoded(record, partition) : this.decoded(record, partition))),
         nextOffset: String(next),
         endOffset: String(all.length),
         completeThroughLsn: null,
