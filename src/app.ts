@@ -4,6 +4,7 @@ import { buildCore, type Core } from './app/core.ts';
 import { fingerprints } from './app/fingerprints.ts';
 import { pairDatabases } from './app/pairs.ts';
 import { openPipeline } from './app/pipeline.ts';
+import { publish } from './app/published.ts';
 import { LiveService } from './app/service-view.ts';
 import { becomeWriter, newReplica, stayWriter } from './app/standby.ts';
 import { SystemClock } from './app/system-clock.ts';
@@ -158,6 +159,7 @@ export async function runService(config: Config, options: ServiceOptions): Promi
       parts.progress.run(signal),
       parts.schedule.run(signal),
       parts.checkpointer.run(signal),
+      ...(self === null ? [] : [publish(() => view.published(), (body) => store.publish(body), clock, signal)]),
     ].map((part) => part.catch(fail));
     options.onReady({ url });
     await Promise.all(running);

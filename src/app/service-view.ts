@@ -2,19 +2,20 @@ import type { Config } from '../config/config.ts';
 import { isBag } from '../domain/bag.ts';
 import { deadLetterPlace, type DeadLetter } from '../domain/dead-letter.ts';
 import type { DriftGroup } from '../domain/causes/groups.ts';
-import type { Drift, DriftEvent, RowSample } from '../domain/drift.ts';
+import type { Drift, DriftEvent } from '../domain/drift.ts';
 import type { GateReport, Phase } from '../domain/gate.ts';
-import type { Pair, PairColumn } from '../domain/pair.ts';
+import type { Pair } from '../domain/pair.ts';
 import type { RowKey } from '../domain/row.ts';
 import type { PipelineFinding, Summary, Sweep, SweepKind, TableStatus } from '../domain/status.ts';
-import { canonicalFromInput, shownValue } from '../domain/values/classes.ts';
+import { canonicalFromInput } from '../domain/values/classes.ts';
 import type { AuditEntry, DeadLetterSelection, DriftFilter, Page, RetryCounts, RetryOutcome, RequestedKey, RowChecks, ServiceView, SweepStart, TableLag } from '../http/ports.ts';
 import type { Metrics } from '../metrics/metrics.ts';
-import type { DriftFilter as StoredFilter } from '../state/drift.ts';
 import type { PostgresStateStore } from '../state/store.ts';
 import type { DeadLetterRetries } from '../verify/dead-letter-retries.ts';
 import type { Clock } from '../verify/ports.ts';
 import type { Core } from './core.ts';
+import type { Published } from './published.ts';
+import { StoredDrift } from './stored-drift.ts';
 
 /** Burn rates are given over these windows (Google SRE workbook, chapter 5). */
 const BURN_WINDOWS: readonly (readonly [string, number])[] = [
@@ -43,9 +44,25 @@ export interface LiveServiceOptions {
 /** The running service as HTTP asks it. */
 export class LiveService implements ServiceView {
   private readonly options: LiveServiceOptions;
+  private readonly stored: StoredDrift;
 
   constructor(options: LiveServiceOptions) {
     this.options = options;
+    this.stored = new StoredDrift(options.store, options.pairs);
+  }
+
+  /** All that other processes answer with. */
+  async published(): Promise<Published> {
+    const { core, config, clock } = this.options;
+    return {
+      summary: core.verification.summary(),
+      lag: await this.lag(null),
+      evidence: core.verification.evidence(),
+      policies: config.gate,
+      sweep: core.sweeps.current(),
+      processes: core.sweeps.processes,
+      atMs: clock.nowMs(),
+    };
   }
 
   summary(): Promise<Summary> {
@@ -58,32 +75,16 @@ export class LiveService implements ServiceView {
     return Promise.resolve(pair === null ? null : verification.tableStatus(pair));
   }
 
-  async listDrift(filter: DriftFilter, cursor: string | null, limit: number): Promise<Page<Drift>> {
-    const page = await this.options.store.listDrift(this.storedFilter(filter), cursor, limit);
-    return { ...page, items: page.items.map((drift) => this.inColumnOrder(drift)) };
+  listDrift(filter: DriftFilter, cursor: string | null, limit: number): Promise<Page<Drift>> {
+    return this.stored.list(filter, cursor, limit);
   }
 
-  async groupDrift(filter: DriftFilter, limit: number): Promise<readonly DriftGroup[]> {
-    return await this.options.store.groupDrift(this.storedFilter(filter), limit);
+  groupDrift(filter: DriftFilter, limit: number): Promise<readonly DriftGroup[]> {
+    return this.stored.group(filter, limit);
   }
 
-  private storedFilter(filter: DriftFilter): StoredFilter {
-    const key = filter.key === null ? null : this.shownKey(filter.key, filter.table);
-    return {
-      ...(filter.table === null ? {} : { table: filter.table }),
-      ...(filter.kind === null ? {} : { kind: filter.kind }),
-      ...(filter.status === null ? {} : { status: filter.status }),
-      ...(filter.causeCode === null ? {} : { cause: filter.causeCode }),
-      ...(filter.foundBy === null ? {} : { foundBy: filter.foundBy }),
-      ...(filter.minAgeMs === null ? {} : { minAgeS: filter.minAgeMs / 1000 }),
-      ...(filter.sinceMs === null ? {} : { since: filter.sinceMs }),
-      ...(key === null ? {} : { key }),
-    };
-  }
-
-  async drift(id: string): Promise<{ readonly drift: Drift; readonly events: readonly DriftEvent[] } | null> {
-    const found = await this.options.store.drift(id);
-    return found === null ? null : { ...found, drift: this.inColumnOrder(found.drift) };
+  drift(id: string): Promise<{ readonly drift: Drift; readonly events: readonly DriftEvent[] } | null> {
+    return this.stored.one(id);
   }
 
   recheckDrift(id: string): Promise<'accepted' | 'not_found'> {
@@ -221,37 +222,5 @@ export class LiveService implements ServiceView {
   async audit(entry: AuditEntry): Promise<void> {
     const { atMs, actor, action, ...detail } = entry;
     await this.options.store.appendAudit({ atMs, actor, action, detail: { ...detail } });
-  }
-
-  /** The state store keeps no order of fields; people read them in the table's. */
-  private inColumnOrder(drift: Drift): Drift {
-    const pair = this.options.core.verification.pair(drift.table);
-    if (pair === null) return drift;
-    const order = (sample: RowSample, columns: readonly PairColumn[]): RowSample => {
-      const known = columns.flatMap(({ name }) => (sample[name] === undefined ? [] : [[name, sample[name]] as const]));
-      return { ...Object.fromEntries(known), ...sample };
-    };
-    const keyColumns = pair.key.flatMap((index) => pair.columns[index] ?? []);
-    return {
-      ...drift,
-      key: order(drift.key, keyColumns),
-      old: drift.old === null ? null : order(drift.old, pair.columns),
-      new: drift.new === null ? null : order(drift.new, pair.columns),
-    };
-  }
-
-  /** A requested key as drift shows keys, so that the two can be compared. */
-  private shownKey(key: RequestedKey, table: string | null): Record<string, string | number | boolean | null> {
-    const { pairs } = this.options;
-    const shown: Record<string, string | number | boolean | null> = {};
-    for (const [name, value] of Object.entries(key)) {
-      const column = pairs
-        .filter((pair) => table === null || pair.id === table)
-        .flatMap((pair) => pair.key.flatMap((index) => pair.columns[index] ?? []))
-        .find((candidate) => candidate.name === name);
-      const canonical = column === undefined ? undefined : canonicalFromInput(column.valueClass, column.old.type, value);
-      shown[name] = column === undefined || canonical === undefined ? value : shownValue(column.valueClass, canonical);
-    }
-    return shown;
   }
 }

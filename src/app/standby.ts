@@ -51,7 +51,7 @@ export async function becomeWriter(self: Replica, options: StandbyOptions): Prom
     clock,
     report: (error) => logger.warn({ err: error }, 'a chunk of the writer’s sweep could not be compared here'),
   });
-  const http = new HttpServer(new StandbyView({ store, metrics: options.metrics }), options.http);
+  const http = new HttpServer(new StandbyView({ store, metrics: options.metrics, pairs: options.paired.pairs, lagWindowMs: options.config.slo.lagWindowMs }), options.http);
   const url = await http.start();
   logger.info({ migration: options.config.migration, url }, 'another process holds the writing role: standing by, and helping with its sweeps');
   let failure: unknown = null;

@@ -17,6 +17,7 @@ import { ignoreDrift, listDrift, readDrift } from './drift.ts';
 import type { DriftFilter, Page } from './drift.ts';
 import { sqlState, stateFailure } from './failure.ts';
 import { holdPartitions, takePartitions, type PartitionEpochs } from './partitions.ts';
+import { readPublished, writePublished, type PublishedText } from './published.ts';
 import { claimRole, writeReplica } from './replicas.ts';
 import type { Claim, Replica } from './replicas.ts';
 import { readDeadLetterStates, readState } from './restore.ts';
@@ -174,6 +175,16 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
       return taken;
     });
     if (added.size > 0) this.#partitions = new Map([...this.#partitions, ...added]);
+  }
+
+  /** Says how the whole migration stands, for other processes to answer with. Rejects with `fenced` when another one has taken over. */
+  async publish(body: string): Promise<void> {
+    await this.#asWriter('publishing', (client) => writePublished(client, this.#migration, this.#epoch as string, body));
+  }
+
+  /** What the writer said last; null before it said anything. */
+  async published(): Promise<PublishedText | null> {
+    return await this.#read('reading what the writer says', () => readPublished(this.#pool, this.#migration));
   }
 
   async saveSweep(sweep: StoredSweep): Promise<void> {

@@ -145,11 +145,16 @@ export class Verification {
   gate(phase: Phase | null): GateReport {
     const { parts } = this;
     const asked = phase ?? parts.phase;
-    const evidence: GateEvidence = {
+    return evaluateGate(this.evidence(), parts.gate[asked], asked, parts.clock.nowMs());
+  }
+
+  /** What the gate is judged by. */
+  evidence(): GateEvidence {
+    const { parts } = this;
+    return {
       tables: parts.pairs.map((pair) => this.tableEvidence(pair, parts.proofs.get(pair.id))),
       pipeline: parts.health.all().map((status) => ({ code: status.finding, message: status.message })),
     };
-    return evaluateGate(evidence, parts.gate[asked], asked, parts.clock.nowMs());
   }
 
   /** Looks at rows now. A difference is a mismatch only where it can no longer be in flight. */

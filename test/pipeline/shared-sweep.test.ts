@@ -12,6 +12,12 @@ const ROWS = 60_000;
 const CHUNK_ROWS = 200;
 const ROWS_PER_SECOND = 10_000;
 
+interface SummaryJson {
+  readonly open_drift: number;
+  readonly gate: { readonly verdict: string };
+  readonly tables: readonly { readonly table: string; readonly rows: unknown; readonly row_count_delta: unknown; readonly drift: unknown }[];
+}
+
 interface SweepJson {
   readonly id: string;
   readonly status: string;
@@ -108,22 +114,43 @@ tables:
     expect(keysOf('different')).toEqual(Array.from({ length: 60 }, (_, index) => (index + 1) * 10_000));
     expect(keysOf('missing')).toEqual(Array.from({ length: 30 }, (_, index) => index * 20_000 + 10_010));
     expect(keysOf('extra')).toEqual(Array.from({ length: 20 }, (_, index) => index * 30_000 + 15_005));
+    // The third is dead, so the first stands by again, and answers for all of it.
+    await one(0).start('/healthz');
+    const figures = async (service: Service): Promise<unknown> => {
+      const { tables, ...summary } = await service.get<SummaryJson>('/v1/summary');
+      return { open: summary.open_drift, gate: summary.gate.verdict, tables: tables.map(({ table, rows, row_count_delta, drift }) => ({ table, rows, row_count_delta, drift })) };
+    };
+    await expect.poll(() => figures(one(0)), EVENTUALLY).toEqual(await figures(one(2)));
+    expect((await one(0).get<{ items: unknown[] }>('/v1/drift?limit=500')).items).toHaveLength(110);
+    expect(await one(0).get(`/v1/tables/public.items`)).toMatchObject({ rows: { old: ROWS, new: ROWS - 10 } });
+    expect((await one(0).get<{ verdict: string; reasons: { code: string }[] }>('/v1/gate')).reasons.map(({ code }) => code)).toContain('open_drift');
+    expect(await one(0).get('/v1/lag')).toMatchObject({ items: [{ table: 'public.items' }] });
+    expect(await one(0).metrics()).toContain('lockstep_drift_rows{table="public.items",kind="missing"} 30');
     const taken = one(2).logged().flatMap((line) => (line['msg'] === 'this process holds the writing role now' ? [Number(line['chunks'])] : []));
     expect(taken).toHaveLength(1);
     expect(taken[0]).toBeGreaterThan(0);
   });
 
   it('ends for helpers when it is cancelled, and an orderly stop hands the writing role on', async () => {
-    await one(0).start('/healthz');
     await one(2).post('/v1/sweeps', {});
     await expect.poll(async () => (await state('SELECT count(*) FILTER (WHERE holder IS NOT NULL)::int AS held FROM lockstep.sweep_chunks'))[0]?.['held'], EVENTUALLY).toBeGreaterThan(0);
     const { id } = (await newest(one(2))) as SweepJson;
     await one(2).post(`/v1/sweeps/${id}/cancel`, {});
     await expect.poll(async () => (await newest(one(2)))?.status, EVENTUALLY).toBe('cancelled');
     expect(await state('SELECT seq FROM lockstep.sweep_chunks')).toEqual([]);
-    expect(await one(2).stop()).toBe(0);
+    // Its process hangs: the gate knows nothing until the role has passed, and the old holder must not go on.
+    await stack.new.query(`DELETE FROM items; INSERT INTO items SELECT i * 10, 'n' || i FROM generate_series(1, ${ROWS}) i`);
+    await expect.poll(async () => (await one(0).get<{ open_drift: number }>('/v1/summary')).open_drift, EVENTUALLY).toBe(0);
+    one(2).pause();
+    await expect.poll(async () => (await one(0).get<{ reasons: { code: string }[] }>('/v1/gate')).reasons.map(({ code }) => code), EVENTUALLY).toContain('writer_silent');
+    expect(await one(0).get('/v1/gate')).toMatchObject({ verdict: 'unknown', action: 'hold' });
+    await expect.poll(() => one(0).logged().some((line) => line['msg'] === 'this process holds the writing role now'), EVENTUALLY).toBe(true);
+    expect(await one(2).resumeToEnd()).toBe(2);
     await expect.poll(async () => (await fetch(`${one(0).url}/readyz`).catch(() => null))?.status, EVENTUALLY).toBe(200);
+    await one(1).start('/healthz');
     expect(await one(0).stop()).toBe(0);
+    await expect.poll(async () => (await fetch(`${one(1).url}/readyz`).catch(() => null))?.status, EVENTUALLY).toBe(200);
+    expect(await one(1).stop()).toBe(0);
     const machines = await state('SELECT id FROM lockstep.replicas WHERE alive_until > now()');
     expect(machines).toEqual([]);
   });

@@ -95,6 +95,11 @@ partitions.watermark_us bigint
 partitions.snapshot_in_progress boolean NOT NULL
 partitions.updated_at timestamp with time zone NOT NULL DEFAULT now()
 partitions: PRIMARY KEY (migration, topic, partition)
+published.migration text NOT NULL
+published.epoch bigint NOT NULL
+published.at timestamp with time zone NOT NULL
+published.body text NOT NULL
+published: PRIMARY KEY (migration)
 replicas.migration text NOT NULL
 replicas.id text NOT NULL COLLATE "C"
 replicas.machine text NOT NULL

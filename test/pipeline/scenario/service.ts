@@ -57,6 +57,22 @@ export class Service {
     await this.end('SIGKILL');
   }
 
+  /** Freezes it, as a machine that hangs would. */
+  pause(): void {
+    this.child?.kill('SIGSTOP');
+  }
+
+  /** Lets it go on, until it ends by itself. @returns its exit code */
+  async resumeToEnd(): Promise<number | null> {
+    const { child } = this;
+    this.child = null;
+    if (child === null) return null;
+    const exited = once(child, 'exit');
+    child.kill('SIGCONT');
+    await exited;
+    return child.exitCode;
+  }
+
   log(): string {
     return readFileSync(this.logFile, 'utf8').slice(-4_000);
   }
