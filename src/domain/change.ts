@@ -22,6 +22,17 @@ export interface Position {
 /** How a row change relates to a connector's snapshot. */
 export type SnapshotMark = 'none' | 'initial' | 'initial_last' | 'incremental';
 
+/** Hashes of a change's rows, as `hashImage` makes them. */
+export interface RowHashes {
+  readonly image: bigint | null;
+  /** Positions of the columns that the image does not know. */
+  readonly unknownColumns: readonly number[];
+  /** Null where there is no row before that can be trusted. */
+  readonly before: bigint | null;
+  /** Whether it knows all columns. */
+  readonly isBeforeWhole: boolean;
+}
+
 /** One decoded change of one row. */
 export interface RowChange {
   readonly type: 'row';
@@ -39,6 +50,8 @@ export interface RowChange {
   readonly commitTime?: 'upper_bound';
   readonly snapshot: SnapshotMark;
   readonly position: Position;
+  /** Where the source has made them already; its rows are then made only when they are asked for, which costs more. */
+  readonly hashes?: RowHashes;
 }
 
 /** All rows of a table removed at once. */

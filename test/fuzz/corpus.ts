@@ -5,6 +5,7 @@ import type { ExactJsonObject } from '../../src/domain/json.ts';
 import { parseAvroSchema } from '../../src/events/avro/schema.ts';
 import type { AvroType } from '../../src/events/avro/schema.ts';
 import { DebeziumDecoder } from '../../src/events/debezium/decoder.ts';
+import type { DebeziumDecoderOptions } from '../../src/events/debezium/decoder.ts';
 import type { KafkaRecord } from '../../src/events/debezium/decoder.ts';
 import { parseExactJson } from '../../src/events/debezium/json.ts';
 import type { SchemaLookup } from '../../src/events/debezium/payloads.ts';
@@ -71,12 +72,12 @@ export function registry(): SchemaLookup {
 }
 
 /** Makes decoders of every captured table, and of one that the outbox router’s messages are given for. */
-export function decoderMaker(schemas: SchemaLookup): () => DebeziumDecoder {
+export function decoderMaker(schemas: SchemaLookup): (options?: Pick<DebeziumDecoderOptions, 'hashBytes'>) => DebeziumDecoder {
   const pairs = PREFIXES.flatMap((prefix) => Object.keys(TABLES).map((table) => pairOf(table, prefix)));
   for (const prefix of ['bare', 'rw', 'rwt', 'tomb', 'dtt', 'drop']) pairs.push(makePair('t', ['id int8', 'note text', 'n int4'], ['id'], { old: `${prefix}.public.t` }));
   for (const table of ['t_1', 't_2']) pairs.push(makePair(table, ['id int8', 'note text'], ['id'], { old: 'route.public.all' }));
   const outbox = pairOf('orders', 'voutbox');
   const topics = [{ topic: 'voutbox.order', pair: outbox, side: 'old' as const }];
   const replicaIdentity = new Map([['public.orders', { old: 'full' as const }]]);
-  return () => new DebeziumDecoder({ pairs, topics, replicaIdentity, registry: schemas });
+  return (options = {}) => new DebeziumDecoder({ pairs, topics, replicaIdentity, registry: schemas, ...options });
 }

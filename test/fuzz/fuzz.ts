@@ -49,7 +49,7 @@ interface Planted {
   readonly original: KafkaRecord;
 }
 
-interface Mutant {
+export interface Mutant {
   readonly record: KafkaRecord;
   readonly what: string;
   readonly planted?: Planted;
@@ -142,7 +142,7 @@ function misplaced(decoded: SourceRecord, original: SourceRecord, { column, valu
   return null;
 }
 
-function mutate(random: Random, record: KafkaRecord, other: KafkaRecord, registry: SchemaLookup): Mutant {
+export function mutate(random: Random, record: KafkaRecord, other: KafkaRecord, registry: SchemaLookup): Mutant {
   const { value, key, headers } = record;
   switch (random.below(12)) {
     case 0:

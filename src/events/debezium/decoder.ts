@@ -4,20 +4,21 @@ import { readKey, readPayload } from './envelope.ts';
 import type { EncodingFinding } from './encoding-findings.ts';
 import { readFlat, readFlatTombstone } from './flat.ts';
 import type { FlatEvent } from './flat.ts';
+import { isLonger } from './long-values.ts';
 import { PayloadOpener } from './payloads.ts';
 import type { OpenPayload, SchemaLookup } from './payloads.ts';
 import { Placeholder } from './placeholder.ts';
 import type { KafkaRecord } from './records.ts';
 import { physicalTable, routeOf, Routes } from './routes.ts';
 import type { EventTable, Route } from './routes.ts';
+import { ChangeScanner } from './scan/change-scanner.ts';
+import type { BytesHasher } from './scan/change-scanner.ts';
 import type { PayloadSchema, StructSchema } from './schemas.ts';
 import { integerOf } from './source-block.ts';
 import { LastDeletes, Shapes } from './tombstones.ts';
 import type { NoChange, Position, RowChange, SourceRecord } from '../../domain/change.ts';
 import { isBag } from '../../domain/bag.ts';
 import { LockstepError } from '../../domain/errors.ts';
-import { isJsonObject, JsonNumber } from '../../domain/json.ts';
-import type { ExactJson } from '../../domain/json.ts';
 import { qualifiedName, tableOn } from '../../domain/pair.ts';
 import type { Pair, Side, TableDescription } from '../../domain/pair.ts';
 import { keyOf } from '../../domain/row.ts';
@@ -51,6 +52,8 @@ export interface DebeziumDecoderOptions {
   readonly placeholder?: string;
   /** Absent: Avro is not understood. */
   readonly registry?: SchemaLookup;
+  /** Hash of a row from the bytes of its encoding; absent: changes come with their rows alone. */
+  readonly hashBytes?: BytesHasher;
   /** Told once of each thing that events do not tell, or tell less exactly than the database. */
   readonly onEncodingFinding?: (finding: EncodingFinding) => void;
 }
@@ -80,11 +83,19 @@ export class DebeziumDecoder {
   readonly #payloads: PayloadOpener;
   readonly #shapes = new Shapes();
   readonly #lastDeletes = new LastDeletes();
+  readonly #scanner: ChangeScanner | null;
 
   constructor(options: DebeziumDecoderOptions) {
     this.#replicaIdentity = options.replicaIdentity;
     this.#placeholder = new Placeholder(options.placeholder);
     this.#payloads = new PayloadOpener(options.registry ?? null);
+    this.#scanner =
+      options.hashBytes === undefined
+        ? null
+        : new ChangeScanner(this.#placeholder, this.#payloads.values, options.hashBytes, (record) => {
+            const decoded = this.#decodeInFull(record);
+            return decoded.type === 'row' ? decoded : null;
+          });
     this.#routes = new Routes(options.onEncodingFinding ?? (() => undefined));
     for (const pair of options.pairs) {
       for (const side of ['old', 'new'] as const) {
@@ -106,6 +117,20 @@ export class DebeziumDecoder {
 
   /** Decodes one message. Never throws: what is not understood comes back as `undecodable`. */
   decode(record: KafkaRecord): SourceRecord {
+    const { value } = record;
+    if (this.#scanner !== null && value !== null) {
+      const routes = this.#routes.of(record.topic);
+      const route = routes?.length === 1 ? routes[0] : undefined;
+      const change = route === undefined ? null : this.#scanner.change(record, value, route, this.#trustsBefore(route));
+      if (change !== null) {
+        this.#shapes.saw(record.topic, 'envelope');
+        return change;
+      }
+    }
+    return this.#decodeInFull(record);
+  }
+
+  #decodeInFull(record: KafkaRecord): SourceRecord {
     const position = { topic: record.topic, partition: record.partition, offset: record.offset, lsn: null, txId: null };
     const routes = this.#routes.of(record.topic);
     if (routes === undefined) return this.#decodeUnmapped(record, position);
@@ -384,14 +409,6 @@ function isRow(route: Route, { row, marked }: FlatEvent, record: KafkaRecord): b
   if (route.pair.key.some((index) => row[index] === undefined)) return false;
   const present = row.filter((value) => value !== undefined).length;
   return present * 2 > route.pair.columns.length;
-}
-
-/** Whether some text or number in `raw` is longer than that. */
-function isLonger(raw: ExactJson, maxLength: number): boolean {
-  if (typeof raw === 'string') return raw.length > maxLength;
-  if (raw instanceof JsonNumber) return raw.text.length > maxLength;
-  if (Array.isArray(raw)) return (raw as readonly ExactJson[]).some((item) => isLonger(item, maxLength));
-  return isJsonObject(raw) && Object.values(raw).some((value) => isLonger(value, maxLength));
 }
 
 /** Whether the outbox router has made the message. */

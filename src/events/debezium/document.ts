@@ -25,6 +25,24 @@ interface KnownPrefix<Schema> {
   /** The same in characters. */
   readonly characters: number;
   readonly schema: Schema | null;
+  readonly located: LocatedPayload<Schema>;
+}
+
+/** Where a document's payload is. */
+export interface LocatedPayload<Schema> {
+  /** Its first byte; 0: the document is the payload. */
+  readonly at: number;
+  readonly schema: Schema | null;
+}
+
+const BARE: LocatedPayload<never> = { at: 0, schema: null };
+
+const BARE_BEGINNING = Buffer.from('{"before":');
+
+/** Whether a document begins as an envelope does, so that it is neither wrapped nor anything else. */
+function isBareEnvelope(bytes: Buffer): boolean {
+  for (let index = 0; index < BARE_BEGINNING.length; index++) if (bytes[index] !== BARE_BEGINNING[index]) return false;
+  return true;
 }
 
 /**
@@ -39,6 +57,21 @@ export class DocumentReader<Schema> {
 
   constructor(parseSchema: (schema: ExactJson) => Schema | null) {
     this.#parseSchema = parseSchema;
+  }
+
+  /**
+   * Where the payload of a document begins that is written as converters write it, its schema one that is known on
+   * the topic; null for any other document.
+   */
+  locate(topic: string, bytes: Buffer): LocatedPayload<Schema> | null {
+    const known = this.#prefixes.get(topic);
+    if (known !== undefined) {
+      for (const prefix of known) {
+        const { length } = prefix.bytes;
+        if (bytes.length > length && prefix.bytes.compare(bytes, 0, length) === 0) return prefix.located;
+      }
+    }
+    return isBareEnvelope(bytes) ? BARE : null;
   }
 
   /** Throws `not_json`, or what parsing the schema throws. */
@@ -62,7 +95,8 @@ export class DocumentReader<Schema> {
     const schema = scanner.value();
     if (!scanner.nextField('payload')) return null;
     const parsed = this.#parseSchema(schema);
-    this.#remember(topic, { bytes: Buffer.from(text.slice(0, scanner.at), 'utf8'), characters: scanner.at, schema: parsed });
+    const bytes = Buffer.from(text.slice(0, scanner.at), 'utf8');
+    this.#remember(topic, { bytes, characters: scanner.at, schema: parsed, located: { at: bytes.length, schema: parsed } });
     return wrapped(scanner, parsed);
   }
 

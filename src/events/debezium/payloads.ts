@@ -39,6 +39,11 @@ export class PayloadOpener {
     this.#registry = registry;
   }
 
+  /** What knows the schemas of JSON values. */
+  get values(): DocumentReader<PayloadSchema> {
+    return this.#json.value;
+  }
+
   /** Looks up the schemas that these records need. Never rejects. */
   async prepare(records: readonly KafkaRecord[], fresh: boolean): Promise<void> {
     if (this.#registry === null) return;

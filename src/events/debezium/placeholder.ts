@@ -5,12 +5,24 @@ import type { ExactJson } from '../../domain/json.ts';
 /** What Debezium writes for a value that the database's log left out (`unavailable.value.placeholder`). */
 export const DEFAULT_PLACEHOLDER = '__debezium_unavailable_value';
 
+/** Letters that no writer of JSON escapes. */
+const PLAIN = /^[\w-]+$/;
+/** A quote and seven letters tell the placeholder from most values. */
+const BEGINNING_BYTES = 8;
+const BACKSLASH = 92;
+/** Which some writers escape. */
+const SLASH = 47;
+
 /** Recognises the forms that the placeholder takes in columns of different types. */
 export class Placeholder {
   readonly #texts: ReadonlySet<string>;
   /** Of the texts: most values have another, and looking one up in a set costs reading it whole. */
   readonly #lengths: ReadonlySet<number>;
   readonly #integers: readonly string[];
+  /** How each text begins in JSON, quote and all, as many bytes as are compared. */
+  readonly #beginnings: readonly Uint8Array[];
+  /** Whether JSON writes it in one way only, so that its bytes tell it. */
+  readonly isPlain: boolean;
 
   constructor(text: string = DEFAULT_PLACEHOLDER) {
     const bytes = Buffer.from(text, 'utf8');
@@ -30,6 +42,8 @@ export class Placeholder {
       JSON.stringify({ [text]: text }),
     ]);
     this.#lengths = new Set([...this.#texts].map(({ length }) => length));
+    this.#beginnings = [...this.#texts].map((form) => Buffer.from(JSON.stringify(form).slice(0, BEGINNING_BYTES), 'utf8'));
+    this.isPlain = PLAIN.test(text) && this.#beginnings.every((beginning) => !beginning.includes(SLASH));
     // Integer arrays carry the placeholder's bytes, one an element.
     this.#integers = [...bytes].map(String);
   }
@@ -49,6 +63,17 @@ export class Placeholder {
     if (!isJsonObject(value)) return false;
     const names = Object.keys(value);
     return names.length === 1 && this.#isText(names[0] as string);
+  }
+
+  /** Whether the JSON string that begins at `at` may be a form of it; only where it `isPlain`. */
+  mayStandAt(buf: Uint8Array, at: number): boolean {
+    for (const beginning of this.#beginnings) {
+      let index = 1;
+      while (index < beginning.length && beginning[index] === buf[at + index]) index++;
+      // Any letter may be written as an escape.
+      if (index === beginning.length || buf[at + index] === BACKSLASH) return true;
+    }
+    return false;
   }
 
   #isText(text: string): boolean {
