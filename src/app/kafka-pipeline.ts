@@ -1,3 +1,4 @@
+import createXxhash from 'xxhash-wasm';
 import type { KafkaEvents } from '../config/config.ts';
 import { DebeziumDecoder } from '../events/debezium/decoder.ts';
 import type { EncodingFinding } from '../events/debezium/encoding-findings.ts';
@@ -54,7 +55,9 @@ export async function openKafka(options: PipelineOptions, events: KafkaEvents): 
     findings.set(pairId, [...known, { severity: 'info', message: told }]);
     logger.info({ table: pairId }, told);
   };
+  const xxhash = await createXxhash();
   const decoder = new DebeziumDecoder({
+    hashBytes: (bytes) => xxhash.h64Raw(bytes),
     pairs: paired.pairs,
     topics,
     replicaIdentity: paired.replicaIdentity,

@@ -1,6 +1,6 @@
-import type { Position } from './change.ts';
+import type { Position, RowChange } from './change.ts';
 import type { DriftKind } from './drift.ts';
-import { encodeValues, type Row, type RowImage } from './row.ts';
+import { encodeValues, isComplete, type Row, type RowImage } from './row.ts';
 
 /**
  * The rules of the recheck: when a mismatch is in flight, when it is hot, when it
@@ -42,6 +42,23 @@ export const VERSIONS_MAX = 512;
 /** Hash of a row or image; an unknown column hashes as unknown. */
 export function hashImage(hasher: Hasher, image: RowImage | null): RowHash {
   return image === null ? null : hasher(encodeValues(image));
+}
+
+/** Hash of a change's image, made with its decoding or now. */
+export function changeHash(hasher: Hasher, change: RowChange): RowHash {
+  return change.hashes === undefined ? hashImage(hasher, change.image) : change.hashes.image;
+}
+
+/** Positions of the columns that a change's image does not know. */
+export function changeUnknowns(change: RowChange): readonly number[] {
+  return change.hashes?.unknownColumns ?? unknownColumnsOf(change.image);
+}
+
+/** Hash of the row before a change; undefined where that is not wholly known. */
+export function hashBefore(hasher: Hasher, change: RowChange): bigint | undefined {
+  if (change.hashes !== undefined) return change.hashes.isBeforeWhole ? (change.hashes.before ?? undefined) : undefined;
+  const { before } = change;
+  return before !== null && isComplete(before) ? (hashImage(hasher, before) ?? undefined) : undefined;
 }
 
 /** A row hash as reports and the state store have it: 16 hexadecimal digits. */

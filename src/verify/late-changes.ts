@@ -1,7 +1,7 @@
 import { isBag } from '../domain/bag.ts';
 import type { RowChange, SourceRecord, TableTruncated, Undecodable } from '../domain/change.ts';
 import type { Side } from '../domain/pair.ts';
-import { hashImage, isNewer, unknownColumnsOf, type Hasher, type Version } from '../domain/recheck.ts';
+import { changeHash, changeUnknowns, isNewer, type Hasher, type Version } from '../domain/recheck.ts';
 import { keyId } from '../domain/row.ts';
 import type { PendingChecks } from './pending-checks.ts';
 import type { Clock, VerifyMetrics } from './ports.ts';
@@ -73,8 +73,8 @@ export class LateChanges {
     const version: Version = {
       committedAtUs: change.committedAtUs,
       lsn: change.position.lsn,
-      hash: hashImage(hasher, change.image),
-      unknownColumns: unknownColumnsOf(change.image),
+      hash: changeHash(hasher, change),
+      unknownColumns: changeUnknowns(change),
       position: change.position,
     };
     const isWhole = version.unknownColumns.length === 0;

@@ -2,9 +2,9 @@ import { isBag } from '../domain/bag.ts';
 import { partitionId, type Position, type RowChange } from '../domain/change.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
 import { otherSide, type Pair, type Side } from '../domain/pair.ts';
-import { hashImage, type Hasher, type RowHash, type Version } from '../domain/recheck.ts';
+import { changeHash, changeUnknowns, type Hasher, type RowHash, type Version } from '../domain/recheck.ts';
 import { isLaterEvent, judgeReplicaEvent, type ReplicaEvent } from '../domain/replica-event.ts';
-import { comparesByNearness, isComplete, keyId } from '../domain/row.ts';
+import { comparesByNearness, keyId } from '../domain/row.ts';
 import type { PipelineEvidence } from '../domain/watermarks.ts';
 import type { DriftBook } from './drift-book.ts';
 import type { Health } from './health.ts';
@@ -92,12 +92,12 @@ export class ReplicaEvents {
   /** The replica's stream brought a change. */
   onEvent(change: RowChange): void {
     const { pending, history, hasher, clock } = this.parts;
-    const { pair, key, image } = change;
+    const { pair, key } = change;
     // What was there before it began is for the sweep.
     if (change.op === 'snapshot') return;
     const event: ReplicaEvent = {
-      hash: hashImage(hasher, image),
-      isWhole: image === null || isComplete(image),
+      hash: changeHash(hasher, change),
+      isWhole: changeUnknowns(change).length === 0,
       // One that a connector repeats may be older than what is settled: it proves nothing.
       committedAtUs: change.commitTime === 'upper_bound' || this.isRepeated(change.position, change.committedAtUs) ? null : change.committedAtUs,
       lsn: change.position.lsn,

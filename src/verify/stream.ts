@@ -3,8 +3,8 @@ import { partitionId } from '../domain/change.ts';
 import { isBag } from '../domain/bag.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
 import type { Pair, Side } from '../domain/pair.ts';
-import { hashImage, unknownColumnsOf, type Hasher, type Version } from '../domain/recheck.ts';
-import { isComplete, keyId } from '../domain/row.ts';
+import { changeHash, changeUnknowns, hashBefore, type Hasher, type Version } from '../domain/recheck.ts';
+import { keyId } from '../domain/row.ts';
 import type { Watermarks } from '../domain/watermarks.ts';
 import type { FirstLook } from './first-look.ts';
 import type { PendingChecks } from './pending-checks.ts';
@@ -179,14 +179,15 @@ export class Stream implements SourceListener {
 
   private onPrimaryRow(partition: StreamPartition, change: RowChange): void {
     const { history, hasher, pending, clock, watermarks, replicaEvents } = this.parts;
-    const { pair, key, image } = change;
+    const { pair, key } = change;
     const id = keyId(key);
-    if (change.before !== null && isComplete(change.before)) history.add(pair.id, id, hashImage(hasher, change.before));
+    const before = hashBefore(hasher, change);
+    if (before !== undefined) history.add(pair.id, id, before);
     const version: Version = {
       committedAtUs: change.committedAtUs,
       lsn: change.position.lsn,
-      hash: hashImage(hasher, image),
-      unknownColumns: unknownColumnsOf(image),
+      hash: changeHash(hasher, change),
+      unknownColumns: changeUnknowns(change),
       position: change.position,
     };
     if (change.op === 'create') history.add(pair.id, id, null);
@@ -207,9 +208,9 @@ export class Stream implements SourceListener {
    */
   private onTimelessRow(partition: StreamPartition, change: RowChange): void {
     const { history, hasher, pending, clock, watermarks } = this.parts;
-    const { pair, key, image, position } = change;
+    const { pair, key, position } = change;
     const id = keyId(key);
-    const hash = image === null || isComplete(image) ? hashImage(hasher, image) : undefined;
+    const hash = changeUnknowns(change).length === 0 ? changeHash(hasher, change) : undefined;
     const before = history.last(pair.id, id);
     // There is nothing to delete where there was no row.
     const isAnother = before === undefined ? hash === null : before !== hash;
@@ -228,7 +229,8 @@ export class Stream implements SourceListener {
   /** Snapshot rows are proven by the sweep; here they only tell a version that the replica may hold. */
   private onSnapshotRow(partition: StreamPartition, change: RowChange): void {
     const { history, hasher, watermarks, proofs } = this.parts;
-    if (change.image !== null && isComplete(change.image)) history.add(change.pair.id, keyId(change.key), hashImage(hasher, change.image));
+    const hash = changeUnknowns(change).length === 0 ? changeHash(hasher, change) : null;
+    if (hash !== null) history.add(change.pair.id, keyId(change.key), hash);
     if (change.snapshot === 'incremental') return;
     const progress = watermarks.partition(partition);
     const repeated = progress.snapshotSinceUs === null && progress.watermarkUs !== null;

@@ -113,7 +113,7 @@ export function isFalse(buf: Uint8Array, at: number): boolean {
 
 /** The place after the value at `at`; -1 where it is none, or written with white space, which no converter does. */
 export function skipValue(buf: Uint8Array, at: number, end: number, depth = 0): number {
-  switch (buf[at]) {
+  switch (buf[at] as number) {
     case QUOTE:
       return skipString(buf, at, end);
     case OPEN_BRACE:

@@ -56,7 +56,22 @@ export function writerOf(column: PairColumn, side: Side, schema: FieldSchema | n
       return decimal(type.scale, schema);
     case 'array':
       return type.kind === 'base' && (type.base === 'text' || type.base === 'varchar') && (column.elementClass ?? 'text') === 'text' ? textArrayWriter(mayBeLeftOut) : null;
-    default:
+    case 'bits':
+    case 'bytes':
+    case 'composite':
+    case 'float':
+    case 'geometric':
+    case 'hstore':
+    case 'interval':
+    case 'money':
+    case 'network':
+    case 'opaque_text':
+    case 'range':
+    case 'text_search':
+    case 'time':
+    case 'timetz':
+    case 'vector':
+    case 'xml':
       return null;
   }
 }

@@ -63,7 +63,7 @@ function writeValue(depth: number): boolean {
   skipSpace();
   const { buf, at, end } = document;
   if (at >= end) return false;
-  switch (buf[at]) {
+  switch (buf[at] as number) {
     case QUOTE:
       return writeString();
     case OPEN_BRACE:

@@ -39,8 +39,8 @@ export function writeBoolean(scan: ByteScan): boolean {
 
 /** Base64 digits by byte; -1 for others. */
 const BASE64 = new Int8Array(256).fill(-1);
-[...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].forEach((character, value) => {
-  BASE64[character.charCodeAt(0)] = value;
+Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/', 'latin1').forEach((byte, value) => {
+  BASE64[byte] = value;
 });
 const PADDING = 61;
 /** Base64 of up to six bytes, 48 bits: a double holds such a number exactly. */

@@ -19,11 +19,11 @@ function unitsOf(byte: number): number {
 
 /** The character that a short escape stands for; -1 for another escape. */
 function unescaped(byte: number | undefined): number {
-  switch (byte) {
+  switch (byte ?? 0) {
     case QUOTE:
     case BACKSLASH:
     case SLASH:
-      return byte;
+      return byte as number;
     case LOWER_N:
       return 10;
     case LOWER_T:
