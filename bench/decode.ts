@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { gunzipSync } from 'node:zlib';
 import createXxhash from 'xxhash-wasm';
-import { hashImage } from '../src/domain/recheck.ts';
+import { changeHash } from '../src/domain/recheck.ts';
 import type { ExactJsonObject } from '../src/domain/json.ts';
 import { parseAvroSchema } from '../src/events/avro/schema.ts';
 import type { AvroType } from '../src/events/avro/schema.ts';
@@ -85,14 +85,14 @@ const xxhash = await createXxhash();
 const hasher = (encoded: string): bigint => xxhash.h64(encoded);
 
 function decoding(name: string, prefix: string, table: string, messages: readonly KafkaRecord[]): Case {
-  const decoder = new DebeziumDecoder({ pairs: [pairOf(table, prefix)], replicaIdentity: new Map(), registry });
+  const decoder = new DebeziumDecoder({ pairs: [pairOf(table, prefix)], replicaIdentity: new Map(), registry, hashBytes: (bytes) => xxhash.h64Raw(bytes) });
   return {
     name,
     messages,
     run: (record) => {
       const change = decoder.decode(record);
       if (change.type === 'undecodable') throw new Error(`${record.topic}@${record.offset}: ${change.message}`);
-      return change.type === 'row' ? hashImage(hasher, change.image) : null;
+      return change.type === 'row' ? changeHash(hasher, change) : null;
     },
   };
 }

@@ -13,7 +13,7 @@ import { mutate } from '../../../fuzz/fuzz.ts';
 import { Random } from '../../../fuzz/random.ts';
 import { makePair } from './support.ts';
 
-const MUTANTS = 8_000;
+const MUTANTS = 5_000;
 let hasher: (encoded: string) => bigint;
 let hashBytes: (bytes: Uint8Array) => bigint;
 
@@ -144,9 +144,9 @@ describe('scanned changes', () => {
         if (isScanned(found)) scanned++;
         expect(toldByHashes(found)).toEqual(told(slow.decode(record)));
       }),
-      { numRuns: 600 },
+      { numRuns: 300 },
     );
-    expect(scanned).toBeGreaterThan(20);
+    expect(scanned).toBeGreaterThan(10);
     // Columns are read in the event's order: of a record that cannot be decoded it may have seen more.
     expect(fastFindings).toEqual(expect.arrayContaining(slowFindings));
   });
