@@ -62,6 +62,8 @@ export interface CoreOptions {
   /** Where chunks are offered to other processes; absent: there are none. */
   readonly board?: ChunkBoard;
   readonly onSweepProgress?: SweepsParts['onProgress'];
+  /** Absent: xxh64 is made ready first. */
+  readonly hasher?: Hasher;
 }
 
 /** The parts of verification, wired. */
@@ -85,8 +87,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
   const { pairs, databases } = paired;
   const primary = databases[config.primary];
   const replica = databases[otherSide(config.primary)];
-  const xxhash = await createXxhash();
-  const hasher: Hasher = (encoded) => xxhash.h64(encoded);
+  const hasher = options.hasher ?? (await xxh64());
   const makeId = createIdMaker(clock);
   const sampler = new Sampler(config.samples.values, hasher, randomBytes(16).toString('hex'));
   const tables = pairs.map((pair) => pair.id);
@@ -271,6 +272,11 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
   const streamOf = (pair: Pair): readonly StreamPartition[] => (pipeline === null || pipeline.ordered ? [] : pipeline.partitions(pair, config.primary));
   restore(await store.restore(), { pairs: paired.pairs, pending, book, proofs, touched, deadLetters, stream, streamOf, comparisonOf, nowMs: clock.nowMs() });
   return { verification, pending, book, sweeps, schedule, rechecker, progress, stream, checkpointer, retries, health };
+}
+
+async function xxh64(): Promise<Hasher> {
+  const xxhash = await createXxhash();
+  return (encoded) => xxhash.h64(encoded);
 }
 
 function restore(

@@ -150,6 +150,7 @@ export class Checkpointer {
       throw error;
     }
     letters.done();
+    tables.done();
     for (const waiter of waiting) waiter.resolve();
     if (letters.retried.length > 0 || tables.discharged.length > 0) this.isStale = true;
     const accounted = new Map(offsets.partitions.map((stored) => [partitionId(stored), stored.nextOffset]));

@@ -8,6 +8,8 @@ export interface TableProof {
   provenSinceUs: bigint | null;
   sweepOwedSinceUs: bigint | null;
   verifiedThroughUs: bigint | null;
+  /** How much of it is written: what is told outside, so that no death of this process takes it back. */
+  writtenThroughUs: bigint | null;
   heldBy: string | null;
   lastCleanSweepMs: number | null;
   lastSweepEndedMs: number | null;
@@ -70,6 +72,7 @@ export class Proofs {
         provenSinceUs: null,
         sweepOwedSinceUs: null,
         verifiedThroughUs: null,
+        writtenThroughUs: null,
         heldBy: 'no sweep has finished yet',
         lastCleanSweepMs: null,
         lastSweepEndedMs: null,
@@ -98,14 +101,14 @@ export class Proofs {
 
   restore(stored: StoredTable): void {
     const proof = this.byTable.get(stored.table);
-    if (proof !== undefined) Object.assign(proof, stored);
+    if (proof !== undefined) Object.assign(proof, stored, { writtenThroughUs: stored.verifiedThroughUs });
   }
 
   /** What was proven was another comparison: only a new sweep proves anything. */
   forget(table: string): void {
     const proof = this.byTable.get(table);
     if (proof === undefined) return;
-    Object.assign(proof, { provenSinceUs: null, verifiedThroughUs: null, lastCleanSweepMs: null, lastSweepEndedMs: null, heldBy: 'no sweep has finished yet' });
+    Object.assign(proof, { provenSinceUs: null, verifiedThroughUs: null, writtenThroughUs: null, lastCleanSweepMs: null, lastSweepEndedMs: null, heldBy: 'no sweep has finished yet' });
     this.dirty.add(table);
   }
 
@@ -268,7 +271,7 @@ export class Proofs {
   }
 
   /** Tables that changed since the last call, as the state store keeps them. */
-  drainChanges(): { tables: StoredTable[]; discharged: DischargedLetters[]; covered: CoveredGaps[]; undo: () => void } {
+  drainChanges(): { tables: StoredTable[]; discharged: DischargedLetters[]; covered: CoveredGaps[]; done: () => void; undo: () => void } {
     const { dirty, discharged, covered } = this;
     this.dirty = new Set();
     this.discharged = [];
@@ -281,6 +284,13 @@ export class Proofs {
       tables,
       discharged,
       covered,
+      done: () => {
+        for (const { table, verifiedThroughUs } of tables) {
+          const proof = this.get(table);
+          // What was proven before something else was compared is not proven now.
+          if (proof.verifiedThroughUs !== null) proof.writtenThroughUs = verifiedThroughUs;
+        }
+      },
       undo: () => {
         this.discharged = [...discharged, ...this.discharged];
         this.covered = [...covered, ...this.covered];

@@ -60,6 +60,11 @@ export class Verification {
     return this.parts.pairs.find((pair) => pair.id === table) ?? null;
   }
 
+  /** Verified-through of a table on the primary's clock, µs, as it is told: what is stored of it. */
+  verifiedThroughUs(table: string): bigint | null {
+    return this.parts.proofs.get(table).writtenThroughUs;
+  }
+
   tableStatus(pair: Pair): TableStatus {
     const { proofs, pending, book, sweeps, findingsOf } = this.parts;
     const proof = proofs.get(pair.id);
@@ -83,7 +88,7 @@ export class Verification {
       key: pair.key.map((index) => pair.columns[index]?.name ?? ''),
       rows: { old: proof.oldRows?.toString() ?? null, new: proof.newRows?.toString() ?? null },
       rowCountDelta: proof.oldRows === null || proof.newRows === null ? null : (proof.newRows - proof.oldRows).toString(),
-      verifiedThroughMs: proof.verifiedThroughUs === null ? null : this.hostMs(proof.verifiedThroughUs),
+      verifiedThroughMs: proof.writtenThroughUs === null ? null : this.hostMs(proof.writtenThroughUs),
       verifiedThroughHeldBy: proof.heldBy,
       coverage: isBag(pair) ? 'sweep_only' : 'stream_and_sweep',
       lag: this.lagFigures(pair, null, oldestPendingMs),
@@ -216,7 +221,7 @@ export class Verification {
     return {
       table: pair.id,
       openDrift: book.openCount(pair.id),
-      verifiedThroughMs: proof.verifiedThroughUs === null ? null : this.hostMs(proof.verifiedThroughUs),
+      verifiedThroughMs: proof.writtenThroughUs === null ? null : this.hostMs(proof.writtenThroughUs),
       verifiedThroughHeldBy: proof.heldBy,
       sweepOnly: isBag(pair),
       lastCleanSweepMs: proof.lastCleanSweepMs,

@@ -6,11 +6,23 @@ import type { Side } from '../domain/pair.ts';
  * connections open, and only the clock tells. Rejects with `database_silent` then.
  */
 export async function within<Answer>(side: Side, limitMs: number, signal: AbortSignal, ask: (signal: AbortSignal) => Promise<Answer>): Promise<Answer> {
-  const timeout = AbortSignal.timeout(limitMs);
+  const limited = new AbortController();
+  let isLate = false;
+  const giveUp = (): void => limited.abort(signal.reason);
+  const timer = setTimeout(() => {
+    isLate = true;
+    limited.abort();
+  }, limitMs);
+  timer.unref();
+  if (signal.aborted) giveUp();
+  else signal.addEventListener('abort', giveUp, { once: true });
   try {
-    return await ask(AbortSignal.any([signal, timeout]));
+    return await ask(limited.signal);
   } catch (error) {
-    if (!timeout.aborted || signal.aborted) throw error;
+    if (!isLate || signal.aborted) throw error;
     throw new LockstepError('database_silent', `${side} has not answered for ${limitMs / 1000} s`, { retry: 'retry', cause: error, about: { side } });
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', giveUp);
   }
 }

@@ -83,6 +83,24 @@ describe('verified-through', () => {
     expect(proofs.drainChanges().tables).toEqual([]);
   });
 
+  it('is told as far as it is written, so that a death takes nothing back', () => {
+    const proofs = new Proofs(['a']);
+    proofs.sweepEnded('a', { ...SWEEP, startedAtUs: 10n });
+    const advance = (consumedThroughUs: bigint): void => proofs.advance('a', { consumedThroughUs, oldestUnsettledUs: null, snapshotInProgress: false });
+    advance(100n);
+    expect(proofs.get('a')).toMatchObject({ verifiedThroughUs: 100n, writtenThroughUs: null });
+    const failed = proofs.drainChanges();
+    failed.undo();
+    const written = proofs.drainChanges();
+    advance(200n);
+    written.done();
+    expect(proofs.get('a')).toMatchObject({ verifiedThroughUs: 200n, writtenThroughUs: 100n });
+    const { tables } = proofs.drainChanges();
+    const reborn = new Proofs(['a']);
+    reborn.restore(tables[0] as (typeof tables)[number]);
+    expect(reborn.get('a').writtenThroughUs).toBe(200n);
+  });
+
   it('is written again after a write that failed', () => {
     const proofs = new Proofs(['a', 'b']);
     proofs.oweSweep('b', 5n);

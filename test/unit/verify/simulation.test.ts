@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { World, type WorldOptions } from './memory/world.ts';
 
 /** Histories of each kind; more with LOCKSTEP_HISTORIES. */
-const HISTORIES = Number(process.env['LOCKSTEP_HISTORIES'] ?? 15);
+const HISTORIES = Number(process.env['LOCKSTEP_HISTORIES'] ?? 8);
 const FIRST_SEED = Number(process.env['LOCKSTEP_SEED'] ?? 1);
 const LOAD_MS = 6_000;
 /** A history takes a tenth of a second; much longer on a busy machine. */

@@ -46,6 +46,14 @@ export class MemoryDatabase implements Database {
     this.rows.set(keyId(keyOf(pair, row) as RowKey), { row, committedAtUs });
   }
 
+  row(key: RowKey): Row | null {
+    return this.rows.get(keyId(key))?.row ?? null;
+  }
+
+  drop(key: RowKey): void {
+    this.rows.delete(keyId(key));
+  }
+
   /** Whether rows can be told by marks. */
   hasMarks = true;
 
@@ -58,7 +66,7 @@ export class MemoryDatabase implements Database {
   async readRows(pair: Pair, keys: readonly RowKey[], signal: AbortSignal, marked = false): Promise<RowsRead> {
     await this.#work('readRows', signal);
     const readAtUs = this.nowUs();
-    await this.#clock.sleep(this.#delayMs(), signal);
+    await this.#pause(signal);
     const rows = new Map<KeyId, RowRead>();
     const copies = isBag(pair) ? this.#copies() : null;
     for (const key of keys) {
@@ -67,7 +75,7 @@ export class MemoryDatabase implements Database {
       const found = this.rows.get(keyId(key));
       if (found !== undefined) rows.set(keyId(key), marked ? { ...found, mark: encodeValues(found.row) } : found);
     }
-    await this.#clock.sleep(this.#delayMs(), signal);
+    await this.#pause(signal);
     signal.throwIfAborted();
     const chars = [...rows.values()].flatMap(({ row }) => row).reduce((sum, value) => sum + String(value).length, 0);
     return { rows, readAtUs, chars };
@@ -82,14 +90,14 @@ export class MemoryDatabase implements Database {
     const sentUs = this.#clock.nowUs();
     await this.#work('clock', signal);
     const databaseUs = this.nowUs();
-    await this.#clock.sleep(this.#delayMs(), signal);
+    await this.#pause(signal);
     return { databaseUs, sentUs, receivedUs: this.#clock.nowUs() };
   }
 
   async logProgress(signal: AbortSignal): Promise<LogProgress> {
     await this.#work('logProgress', signal);
     const progress = { clockUs: this.nowUs(), ...this.progress() };
-    await this.#clock.sleep(this.#delayMs(), signal);
+    await this.#pause(signal);
     return progress;
   }
 
@@ -221,8 +229,13 @@ export class MemoryDatabase implements Database {
       .sort((left, right) => (key(left) < key(right) ? -1 : 1));
   }
 
+  async #pause(signal: AbortSignal): Promise<void> {
+    const ms = this.#delayMs();
+    if (ms > 0) await this.#clock.sleep(ms, signal);
+  }
+
   async #work(question: string, signal: AbortSignal): Promise<void> {
-    await this.#clock.sleep(this.#delayMs(), signal);
+    await this.#pause(signal);
     signal.throwIfAborted();
     this.trouble(question);
   }

@@ -4,6 +4,7 @@ interface Sleeper {
   readonly atMs: number;
   readonly order: number;
   readonly wake: () => void;
+  awake: boolean;
 }
 
 /** 2026-01-01 */
@@ -13,7 +14,8 @@ const START_MS = 1_767_225_600_000;
 export class VirtualClock implements Clock {
   private now = START_MS;
   private order = 0;
-  private readonly sleepers = new Set<Sleeper>();
+  /** A binary heap, the earliest first; who was woken otherwise is skipped. */
+  private readonly sleepers: Sleeper[] = [];
 
   nowMs(): number {
     return this.now;
@@ -29,13 +31,14 @@ export class VirtualClock implements Clock {
       const sleeper: Sleeper = {
         atMs: this.now + Math.max(0, Math.ceil(ms)),
         order: this.order++,
+        awake: false,
         wake: () => {
-          this.sleepers.delete(sleeper);
+          sleeper.awake = true;
           signal?.removeEventListener('abort', sleeper.wake);
           resolve();
         },
       };
-      this.sleepers.add(sleeper);
+      this.push(sleeper);
       signal?.addEventListener('abort', sleeper.wake, { once: true });
     });
   }
@@ -48,8 +51,7 @@ export class VirtualClock implements Clock {
       look();
       const next = this.earliest();
       if (next === null || next.atMs > untilMs) break;
-      this.now = next.atMs;
-      next.wake();
+      this.wake(next);
     }
     this.now = untilMs;
   }
@@ -67,23 +69,57 @@ export class VirtualClock implements Clock {
       if (done) return ended;
       const next = this.earliest();
       if (next === null || next.atMs > limit) throw new Error('the work does not end');
-      this.now = next.atMs;
-      next.wake();
+      this.wake(next);
     }
+  }
+
+  private wake(sleeper: Sleeper): void {
+    this.pop();
+    this.now = sleeper.atMs;
+    sleeper.wake();
   }
 
   private earliest(): Sleeper | null {
-    let earliest: Sleeper | null = null;
-    for (const sleeper of this.sleepers) {
-      if (earliest === null || sleeper.atMs < earliest.atMs || (sleeper.atMs === earliest.atMs && sleeper.order < earliest.order)) earliest = sleeper;
+    while (this.sleepers[0]?.awake === true) this.pop();
+    return this.sleepers[0] ?? null;
+  }
+
+  private push(sleeper: Sleeper): void {
+    const heap = this.sleepers;
+    let index = heap.length;
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      if (isBefore(heap[parent] as Sleeper, sleeper)) break;
+      heap[index] = heap[parent] as Sleeper;
+      index = parent;
     }
-    return earliest;
+    heap[index] = sleeper;
+  }
+
+  private pop(): void {
+    const heap = this.sleepers;
+    const last = heap.pop() as Sleeper;
+    if (heap.length === 0) return;
+    let index = 0;
+    for (;;) {
+      let child = 2 * index + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && isBefore(heap[child + 1] as Sleeper, heap[child] as Sleeper)) child++;
+      if (!isBefore(heap[child] as Sleeper, last)) break;
+      heap[index] = heap[child] as Sleeper;
+      index = child;
+    }
+    heap[index] = last;
   }
 }
 
-/** All promises that can go on have gone on. */
+function isBefore(one: Sleeper, other: Sleeper): boolean {
+  return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order);
+}
+
+/** All promises that can go on have gone on: what is ticked next comes after all of them. */
 function idle(): Promise<void> {
   return new Promise((resolve) => {
-    setImmediate(resolve);
+    process.nextTick(resolve);
   });
 }
