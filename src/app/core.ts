@@ -288,7 +288,7 @@ function restore(
   const consumed = (pair: Pair): readonly GapEnd[] =>
     into.streamOf(pair).flatMap((partition) => {
       const next = nextOffsets.get(partitionId(partition)) ?? 0n;
-      return next > 0n ? [{ position: { ...partition, offset: (next - 1n).toString() }, atUs: BigInt(into.nowMs) * 1000n }] : [];
+      return next > 0n ? [{ position: { ...partition, offset: (next - 1n).toString() }, atUs: null }] : [];
     });
   for (const check of state.checks) {
     const pair = pairOf.get(check.table);

@@ -180,6 +180,8 @@ export interface ConfirmFacts {
   readonly consumedThroughUs: bigint | null;
   /** Whether the pair's filter may leave out rows of the primary that its events are about. */
   readonly primaryIsFiltered: boolean;
+  /** A change of the key that told no commit time is not settled: what the primary has may be its row, so the stream lacks nothing. */
+  readonly hasTimeless: boolean;
   /** Nothing can be in flight: no pipeline is known, and rows need no time to settle. What a sweep saw differ needs one confirm step. */
   readonly settlesAtOnce: boolean;
   /** Whether a change committed at this time must have been applied before the replica was read. */
@@ -224,7 +226,7 @@ export function judgeConfirm(
     if (!consumed || !facts.appliedThrough(steady.sinceUs)) return { kind: 'inconclusive', suspicion: steady };
     // A row that left the pair's filter is gone from it, whatever its event says.
     const isFiltered = facts.primaryIsFiltered && reads.primaryBefore === null;
-    return { kind: 'drift', driftKind: isFiltered ? differenceKind(reads, facts) : 'stream_gap' };
+    return { kind: 'drift', driftKind: isFiltered || facts.hasTimeless ? differenceKind(reads, facts) : 'stream_gap' };
   }
   return facts.appliedThrough(steady.sinceUs)
     ? { kind: 'drift', driftKind: differenceKind(reads, facts) }

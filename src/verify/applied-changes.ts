@@ -70,6 +70,7 @@ export class AppliedChanges {
     return {
       newestApplied: newest !== undefined && this.newestApplied(check, newest, evidence, replicaAskedAtUs),
       primaryIsFiltered: check.pair.where[this.parts.primary.side] !== undefined,
+      hasTimeless: check.holdsUs !== null,
       settlesAtOnce: this.parts.partitions === null && this.parts.settleMs === 0,
       consumedThroughUs: evidence.consumedThroughUs,
       isEarlierVersion: (hash) => versions.some((version) => version !== newest && version.hash === hash) || history.has(check.pair.id, check.id, hash),
@@ -93,7 +94,8 @@ export class AppliedChanges {
   given(pair: Pair, evidence: PipelineEvidence, askedAtUs: bigint): (end: GapEnd) => boolean {
     // What was consumed before the start has a time of which this process does not know by which clock.
     const isOld = askedAtUs - this.sinceUs >= BigInt(this.parts.settleMs) * 1000n;
-    return ({ position, atUs }) => evidence.isApplied(position, BigInt(position.offset)) ?? (isOld && this.settled(atUs, askedAtUs) && !this.stalled(pair, atUs));
+    const isPast = (atUs: bigint): boolean => this.settled(atUs, askedAtUs) && !this.stalled(pair, atUs);
+    return ({ position, atUs }) => evidence.isApplied(position, BigInt(position.offset)) ?? (isOld && isPast(atUs ?? this.primaryUs(this.sinceUs)));
   }
 
   private settled(committedAtUs: bigint, nowUs: bigint): boolean {
@@ -123,6 +125,10 @@ export class AppliedChanges {
     let newest: bigint | null = null;
     for (const committedAtUs of this.newest.values()) if (newest === null || committedAtUs > newest) newest = committedAtUs;
     return newest;
+  }
+
+  private primaryUs(hostUs: bigint): bigint {
+    return hostUs + (this.parts.skew[this.parts.primary.side].best()?.offsetUs ?? 0n);
   }
 
   /** A time on the primary's clock as our clock would have shown it. */

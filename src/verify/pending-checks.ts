@@ -101,8 +101,8 @@ interface TableChecks {
 /** The last record of a partition that nobody could decode. */
 export interface GapEnd {
   readonly position: Pick<Position, 'topic' | 'partition' | 'offset'>;
-  /** When it was consumed, on the primary's clock, µs. */
-  readonly atUs: bigint;
+  /** When it was consumed, on the primary's clock, µs; null: before this process began. */
+  readonly atUs: bigint | null;
 }
 
 /** Commit time before which a check says nothing about the replica; null where it stands for no change. */

@@ -154,7 +154,8 @@ describe('judgeConfirm', () => {
     };
     const facts: ConfirmFacts = {
       newestApplied: one.newestApplied,
-      primaryIsFiltered: one.filtered,
+      hasTimeless: false,
+    primaryIsFiltered: one.filtered,
       settlesAtOnce: one.settlesAtOnce,
       consumedThroughUs: one.consumedThroughUs,
       appliedThrough: (atUs) => one.appliedThroughUs !== null && one.appliedThroughUs >= atUs,
