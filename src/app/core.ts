@@ -164,6 +164,8 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
       concurrency: config.sweep.concurrency,
       maxRowsPerSecond: config.sweep.maxRowsPerSecond ?? 0,
       board: options.board ?? null,
+      // Where drift is handed over nothing is kept, and a stop keeps no progress.
+      goesAhead: options.onDrift !== undefined,
     }),
     book,
     proofs,

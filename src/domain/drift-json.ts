@@ -49,7 +49,7 @@ export function driftJson(drift: Drift): DriftJson {
     status: drift.status,
     found_by: drift.foundBy,
     cause: drift.cause === null ? null : { code: drift.cause.code, message: drift.cause.message },
-    column_causes: Object.fromEntries(Object.entries(drift.columnCauses).map(([column, { code }]) => [column, code])),
+    column_causes: causeCodes(drift.columnCauses),
     first_seen_at: isoTime(firstSeenAtMs),
     confirmed_at: confirmedAt,
     last_checked_at: lastCheckedAtMs === confirmedAtMs ? confirmedAt : isoTime(lastCheckedAtMs),
@@ -94,10 +94,26 @@ export function driftGroupJson(group: DriftGroup): DriftGroupJson {
   };
 }
 
-/** Of the time asked for last: drift is told in batches of one time. */
+const NO_CODES: DriftJson['column_causes'] = Object.freeze({});
+
+/** Most drift has none, and of a hundred thousand each empty object would count. */
+function causeCodes(causes: Drift['columnCauses']): DriftJson['column_causes'] {
+  let codes: Record<string, string> | null = null;
+  for (const column in causes) {
+    const cause = causes[column];
+    if (cause !== undefined) (codes ??= {})[column] = cause.code;
+  }
+  return codes ?? NO_CODES;
+}
+
+/** The last times that were asked for: drift is told in batches seen at one time and confirmed at another. */
 let told = { timeMs: 0, text: new Date(0).toISOString() };
+let toldBefore = told;
 
 function isoTime(timeMs: number): string {
-  if (told.timeMs !== timeMs) told = { timeMs, text: new Date(timeMs).toISOString() };
-  return told.text;
+  if (told.timeMs === timeMs) return told.text;
+  const time = toldBefore.timeMs === timeMs ? toldBefore : { timeMs, text: new Date(timeMs).toISOString() };
+  toldBefore = told;
+  told = time;
+  return time.text;
 }

@@ -16,6 +16,8 @@ export class Sampler {
   private readonly mode: SampleMode;
   private readonly hasher: Hasher;
   private readonly salt: string;
+  /** Of each list of columns, a row of nulls. Its copies share one shape: rows grown column by column take kilobytes each. */
+  private readonly blanks = new WeakMap<readonly number[], RowSample>();
 
   /**
    * @param salt keeps masks from being looked up in a table of common values; random per state store or process
@@ -38,10 +40,10 @@ export class Sampler {
     return shown;
   }
 
-  /** The given columns of a row; null where there is no row. */
+  /** The given columns of a row; null where there is no row. The list of columns stays as it is, and is of one pair. */
   row(pair: Pair, row: Row | null, columns: readonly number[]): RowSample | null {
     if (row === null || this.mode === 'none') return null;
-    const shown: Record<string, SampleValue> = {};
+    const shown: Record<string, SampleValue> = { ...this.blank(pair, columns) };
     for (const index of columns) {
       const column = pair.columns[index];
       if (column === undefined) continue;
@@ -50,6 +52,15 @@ export class Sampler {
       shown[column.name] = masked ? this.mask(value) : cut(value, column.valueClass);
     }
     return shown;
+  }
+
+  private blank(pair: Pair, columns: readonly number[]): RowSample {
+    let blank = this.blanks.get(columns);
+    if (blank === undefined) {
+      blank = Object.fromEntries(columns.map((index) => [pair.columns[index]?.name ?? '', null]));
+      this.blanks.set(columns, blank);
+    }
+    return blank;
   }
 
   /** Equal values have equal masks, and nothing else of the value is told but its length. */

@@ -49,6 +49,12 @@ export interface ProvenDrift {
   readonly committedAtMs: number | null;
 }
 
+/** All compared columns of a table. */
+interface WholeRow {
+  readonly columns: readonly number[];
+  readonly names: readonly string[];
+}
+
 /** The open drift of all tables: confirmed once, updated while it lasts, resolved when the rows agree. */
 export class DriftBook {
   private readonly byTable = new Map<string, Map<KeyId, BookedDrift>>();
@@ -62,6 +68,7 @@ export class DriftBook {
   private readonly openMax: number;
   private readonly handOver: ((drift: Drift) => void) | null;
   private urgent: (() => void) | null = null;
+  private readonly wholeRows = new Map<string, WholeRow>();
 
   /**
    * @param options placeholder: what connectors write for values that the log left out; absent: none is known.
@@ -74,6 +81,7 @@ export class DriftBook {
   ) {
     for (const pair of pairs) {
       this.byTable.set(pair.id, new Map());
+      this.wholeRows.set(pair.id, { columns: pair.columns.map((_, index) => index), names: pair.columns.map(({ name }) => name) });
       this.open.set(pair.id, noDrift());
     }
     this.sampler = options.sampler;
@@ -262,15 +270,15 @@ export class DriftBook {
     'columns' | 'old' | 'new' | 'oldHash' | 'newHash'
   > {
     const { pair, primaryRow, replicaRow, primaryIsOld } = proven;
-    const columns =
-      primaryRow !== null && replicaRow !== null && !isBag(pair) ? differingColumns(primaryRow, replicaRow) : pair.columns.map((_, index) => index);
+    const differing = primaryRow !== null && replicaRow !== null && !isBag(pair) ? differingColumns(primaryRow, replicaRow) : null;
+    const { columns, names } = differing === null ? this.wholeRow(pair.id) : { columns: differing, names: differing.map((index) => pair.columns[index]?.name ?? '') };
     const shown = (row: Row | null): RowSample | null => (isBag(pair) ? bagSample(row, this.sampler.row(pair, row, columns)) : this.sampler.row(pair, row, columns));
     const primary = shown(primaryRow);
     const replica = shown(replicaRow);
     const primaryHash = hashText(proven.primaryHash);
     const replicaHash = hashText(proven.replicaHash);
     return {
-      columns: columns.map((index) => pair.columns[index]?.name ?? ''),
+      columns: names,
       old: primaryIsOld ? primary : replica,
       new: primaryIsOld ? replica : primary,
       oldHash: primaryIsOld ? primaryHash : replicaHash,
@@ -315,6 +323,12 @@ export class DriftBook {
     const counts = this.open.get(table);
     if (counts === undefined) throw new RangeError(`no such table: ${table}`);
     return counts;
+  }
+
+  private wholeRow(table: string): WholeRow {
+    const whole = this.wholeRows.get(table);
+    if (whole === undefined) throw new RangeError(`no such table: ${table}`);
+    return whole;
   }
 
   private table(id: string): Map<KeyId, BookedDrift> {

@@ -30,6 +30,8 @@ const EVERYTHING: KeyRange = { from: null, to: null };
 
 /** Chunks that may wait for news of changes beside those that are compared: each keeps its hot rows' digests. */
 const NEWS_CHUNKS_MAX = 16;
+/** Chunks that may wait for room for their suspects beside those that are compared: each keeps the keys that it read last. */
+const FULL_CHUNKS_MAX = 2;
 /** Each statement under way listens for the signal: more than this are a leak. */
 const SIGNAL_LISTENERS_MAX = 1_000;
 
@@ -49,7 +51,22 @@ export interface ChunkSweeperParts {
   readonly maxRowsPerSecond: number;
   /** Where chunks are offered to other processes; null: there are none. */
   readonly board?: ChunkBoard | null;
+  /** Whether chunks are compared past one whose suspects wait for room: progress cannot be kept past it. */
+  readonly goesAhead?: boolean;
 }
+
+/** A chunk's findings, as far as they are taken. */
+interface Taking {
+  readonly chunk: Chunk;
+  readonly pages: AsyncIterator<ChunkFindings>;
+  /** Of the last page, not handed over yet. */
+  left: readonly RowKey[];
+  suspects: number;
+  isUnexplained: boolean;
+}
+
+/** What is left to do of a chunk. */
+type Rest = { readonly kind: 'hot'; readonly look: Look } | { readonly kind: 'full'; readonly taking: Taking };
 
 /** Which sides have a row, and of a bag's row how many copies each. */
 interface CountedRows {
@@ -97,7 +114,7 @@ export class ChunkSweeper {
     const asked: Sides = { old: askable(sides.old), new: askable(sides.new) };
     const limit = pLimit(concurrency);
     const running = new Set<Promise<void>>();
-    const following = new Set<Promise<void>>();
+    const following: Record<Rest['kind'], Set<Promise<void>>> = { hot: new Set(), full: new Set() };
     const failure = new AbortController();
     const looking = new AbortController();
     const chunkSignal = AbortSignal.any([signal, failure.signal]);
@@ -110,16 +127,16 @@ export class ChunkSweeper {
       among.add(tracked);
     };
     const begin = (chunk: Chunk, part: TouchedPart): void => {
-      const comparing = limit(() => this.compareChunk(table, chunk, part, comparison, size)).then(async (hot) => {
-        if (hot === null) return compared();
-        const follow = this.follow(table, chunk, hot, comparison, limit).then(compared);
-        if (following.size >= NEWS_CHUNKS_MAX) return follow;
-        track(following, follow);
+      const comparing = limit(() => this.compareChunk(table, chunk, part, comparison, size)).then(async (rest) => {
+        if (rest === null) return compared();
+        const followed = this.follow(table, chunk, rest, comparison, limit).then(compared);
+        if (following[rest.kind].size >= this.followedMax(rest)) return followed;
+        track(following[rest.kind], followed);
       });
       track(running, comparing);
     };
     const awaited = table.beginAwaited();
-    if (awaited !== null) await this.suspectAll(table, awaited.chunk, awaited.keys, chunkSignal);
+    if (awaited !== null) await this.suspectInTurn(table, awaited.chunk, awaited.keys, chunkSignal);
     // Touched keys are few, and a bag is one chunk: the writer compares them by itself.
     const shared = touched === undefined && !isBag(pair) ? this.share(table, chunkSignal, compared) : null;
     const looked = shared?.run(AbortSignal.any([chunkSignal, looking.signal])).catch((error: unknown) => failure.abort(error));
@@ -152,11 +169,11 @@ export class ChunkSweeper {
         else begin(left, { kind: 'range', range: left.range });
       }
       await Promise.all(running);
-      await Promise.all(following);
+      await Promise.all([...following.hot, ...following.full]);
     } catch (error) {
       const reason: unknown = failure.signal.aborted ? failure.signal.reason : error;
       failure.abort(reason);
-      await Promise.allSettled([...running, ...following]);
+      await Promise.allSettled([...running, ...following.hot, ...following.full]);
       throw reason;
     } finally {
       looking.abort();
@@ -197,7 +214,7 @@ export class ChunkSweeper {
     let isUnexplained = false;
     for await (const keys of findings.suspects()) {
       suspects += keys.length;
-      if (await this.suspectAll(table, chunk, keys, signal)) isUnexplained = true;
+      if (await this.suspectInTurn(table, chunk, keys, signal)) isUnexplained = true;
     }
     this.countRows(table, chunk, findings.equalRows, [findings.oldRows, findings.newRows]);
     this.end(table, chunk, suspects === 0, isUnexplained);
@@ -226,17 +243,12 @@ export class ChunkSweeper {
     });
   }
 
-  /** Compares a chunk; what comes back differs beside its hot rows, and is to be followed. */
-  private async compareChunk(table: TableSweep, chunk: Chunk, part: TouchedPart, comparison: Comparison, size: ChunkSize): Promise<Look | null> {
+  /** Compares a chunk. @returns what is to be followed; null: nothing */
+  private async compareChunk(table: TableSweep, chunk: Chunk, part: TouchedPart, comparison: Comparison, size: ChunkSize): Promise<Rest | null> {
     const timedOut = (rows: number): void => size.timedOut(rows);
-    if (isBag(table.pair)) {
-      await this.take(table, chunk, compareBag(comparison, table.estimatedRows), comparison.signal);
-      return null;
-    }
-    if (part.kind === 'keys') {
-      await this.take(table, chunk, compareKeys(comparison, part.keys), comparison.signal);
-      return null;
-    }
+    const { signal } = comparison;
+    if (isBag(table.pair)) return this.begun(table, chunk, compareBag(comparison, table.estimatedRows), signal);
+    if (part.kind === 'keys') return this.begun(table, chunk, compareKeys(comparison, part.keys), signal);
     const { range } = part;
     const rows = size.rows;
     let look: Look | null = null;
@@ -244,45 +256,80 @@ export class ChunkSweeper {
       if (!table.mostlyDiffers) look = await this.hotLooks.look(comparison, range);
     } catch (error) {
       if (!isTimeout(error)) throw error;
-      await this.take(table, chunk, compareParts(comparison, range, rows, timedOut), comparison.signal);
-      return null;
+      return this.begun(table, chunk, compareParts(comparison, range, rows, timedOut), signal);
     }
     const found = look === null ? compareChunk(comparison, range, rows, this.likelyDiffers(table, rows), timedOut) : look.chunk.findings();
-    if (found === null) return look;
-    await this.take(table, chunk, found, comparison.signal);
-    return null;
+    if (found !== null) return this.begun(table, chunk, found, signal);
+    return look === null ? null : { kind: 'hot', look };
   }
 
-  /** Goes on with a chunk that differs beside its hot rows: first for changes that were not consumed when it was looked at, then for anything else. */
-  private async follow(table: TableSweep, chunk: Chunk, look: Look, comparison: Comparison, limit: LimitFunction): Promise<void> {
+  private followedMax({ kind }: Rest): number {
+    if (kind === 'hot') return NEWS_CHUNKS_MAX;
+    return this.parts.goesAhead === true ? FULL_CHUNKS_MAX : 0;
+  }
+
+  /**
+   * Goes on with a chunk that differs beside its hot rows: first for changes that were not consumed when it was looked at,
+   * then for anything else. Or with one for whose suspects there was no room.
+   */
+  private async follow(table: TableSweep, chunk: Chunk, rest: Rest, comparison: Comparison, limit: LimitFunction): Promise<void> {
+    if (rest.kind === 'full') return this.takeRest(table, rest.taking, comparison.signal, limit);
+    const { look } = rest;
     const { range, whole } = look.chunk;
     let found = await this.hotLooks.waitForNews(comparison, look);
     if (found === null && look.chunk.hasHeard) {
       const again = await limit(() => this.hotLooks.look(comparison, range));
       if (again !== null) found = again.chunk.findings() ?? (await this.hotLooks.waitForNews(comparison, again));
     }
-    if (found !== null) await this.take(table, chunk, found, comparison.signal);
-    else await limit(() => this.take(table, chunk, locate(comparison, range, whole), comparison.signal));
+    await this.takeRest(table, takingOf(chunk, found ?? locate(comparison, range, whole)), comparison.signal, limit);
   }
 
-  /** Counts what was found of a chunk, and hands its suspects to the recheck. */
-  private async take(table: TableSweep, chunk: Chunk, findings: AsyncIterable<ChunkFindings> | ChunkFindings, signal: AbortSignal): Promise<void> {
-    let suspects = 0;
-    let isUnexplained = false;
-    for await (const found of Symbol.asyncIterator in findings ? findings : [findings]) {
-      this.countRows(table, chunk, found.equalRows, found.rows);
-      suspects += found.suspects.length;
-      if (await this.suspectAll(table, chunk, found.suspects, signal)) isUnexplained = true;
+  /** Begins to take what is found of a chunk. @returns what is left, for want of room for its suspects; null: nothing */
+  private async begun(table: TableSweep, chunk: Chunk, findings: AsyncIterable<ChunkFindings> | ChunkFindings, signal: AbortSignal): Promise<Rest | null> {
+    const taking = takingOf(chunk, findings);
+    return (await this.takeWhileRoom(table, taking, signal, (question) => question())) ? null : { kind: 'full', taking };
+  }
+
+  private async takeRest(table: TableSweep, taking: Taking, signal: AbortSignal, limit: LimitFunction): Promise<void> {
+    while (!(await this.takeWhileRoom(table, taking, signal, limit))) await this.roomForSuspects(table, signal);
+  }
+
+  /** Counts what is found of a chunk, and hands its suspects to the recheck. @returns whether that was all */
+  private async takeWhileRoom(table: TableSweep, taking: Taking, signal: AbortSignal, limit: <Answer>(question: () => Promise<Answer>) => Promise<Answer>): Promise<boolean> {
+    for (;;) {
+      signal.throwIfAborted();
+      const room = Math.max(0, SUSPECTS_MAX - table.waiting);
+      if (this.suspectAll(table, taking.chunk, taking.left.slice(0, room))) taking.isUnexplained = true;
+      taking.left = taking.left.slice(room);
+      if (taking.left.length > 0) return false;
+      const page = await limit(() => taking.pages.next());
+      if (page.done === true) break;
+      this.countRows(table, taking.chunk, page.value.equalRows, page.value.rows);
+      taking.suspects += page.value.suspects.length;
+      taking.left = page.value.suspects;
     }
-    this.end(table, chunk, suspects === 0, isUnexplained);
+    this.end(table, taking.chunk, taking.suspects === 0, taking.isUnexplained);
+    return true;
   }
 
   /** Hands keys to the recheck. @returns whether one of them had no check under way that explains it */
-  private async suspectAll(table: TableSweep, chunk: Chunk, keys: readonly RowKey[], signal: AbortSignal): Promise<boolean> {
+  private suspectAll(table: TableSweep, chunk: Chunk, keys: readonly RowKey[]): boolean {
     let isUnexplained = false;
     for (const key of keys) {
       isUnexplained ||= this.parts.pending.get(table.pair.id, keyId(key)) === undefined;
-      await this.suspect(table, chunk, key, signal);
+      this.suspect(table, chunk, key);
+    }
+    return isUnexplained;
+  }
+
+  /** The same, waiting where too many wait for their recheck. */
+  private async suspectInTurn(table: TableSweep, chunk: Chunk, keys: readonly RowKey[], signal: AbortSignal): Promise<boolean> {
+    let isUnexplained = false;
+    for (let first = 0; first < keys.length; ) {
+      await this.roomForSuspects(table, signal);
+      const room = Math.max(0, SUSPECTS_MAX - table.waiting);
+      if (this.suspectAll(table, chunk, keys.slice(first, first + room))) isUnexplained = true;
+      first += room;
     }
     return isUnexplained;
   }
@@ -292,19 +339,22 @@ export class ChunkSweeper {
     return table.mostlyDiffers || this.isLively(table, chunkRows);
   }
 
-  /** Whether each chunk can be expected to hold a row with a change under way. */
-  private isLively({ pair, estimatedRows }: TableSweep, chunkRows: number): boolean {
-    return this.parts.pending.tableSize(pair.id) * chunkRows > Number(estimatedRows);
+  /** Whether each chunk can be expected to hold a row with a change under way; suspects are neighbours rather than everywhere. */
+  private isLively({ pair, estimatedRows, waiting }: TableSweep, chunkRows: number): boolean {
+    return (this.parts.pending.tableSize(pair.id) - waiting) * chunkRows > Number(estimatedRows);
   }
 
-  /** Hands a key to the recheck; waits while too many wait for theirs. */
-  private async suspect(table: TableSweep, chunk: Chunk, key: RowKey, signal: AbortSignal): Promise<void> {
-    const { pending, clock } = this.parts;
+  /** Waits while too many suspects wait for their recheck. */
+  private async roomForSuspects(table: TableSweep, signal: AbortSignal): Promise<void> {
     while (table.waiting >= SUSPECTS_MAX && !signal.aborted) {
       this.refuseMoreDrift(table);
-      await clock.sleep(SUSPECTS_WAIT_MS, signal);
+      await this.parts.clock.sleep(SUSPECTS_WAIT_MS, signal);
     }
     signal.throwIfAborted();
+  }
+
+  private suspect(table: TableSweep, chunk: Chunk, key: RowKey): void {
+    const { pending, clock } = this.parts;
     const ended = (end: CheckEnd): void => {
       if (end.kind === 'match' && end.present) table.foundEqual.offer(key);
       this.suspectEnded(table, suspect, end);
@@ -370,6 +420,15 @@ export class ChunkSweeper {
     const aheadMs = (Number(table.comparedHere) / maxRowsPerSecond) * 1000 - (table.workedMs(clock.nowMs()) - startedMs);
     if (aheadMs > 0) await clock.sleep(aheadMs, signal);
   }
+}
+
+function takingOf(chunk: Chunk, findings: AsyncIterable<ChunkFindings> | ChunkFindings): Taking {
+  const pages = Symbol.asyncIterator in findings ? findings[Symbol.asyncIterator]() : onePage(findings);
+  return { chunk, pages, left: [], suspects: 0, isUnexplained: false };
+}
+
+async function* onePage(findings: ChunkFindings): AsyncGenerator<ChunkFindings> {
+  yield findings;
 }
 
 /** Resolves when the signal aborts. */

@@ -53,15 +53,36 @@ interface Gathered {
 /** Groups drift by table, column, cause and kind as it comes, and keeps none of it: what is held grows with columns and causes alone. */
 export class DriftGroups {
   private readonly groups = new Map<string, Gathered>();
+  /** Neighbours are mostly of one group. */
+  private last: Gathered | null = null;
 
   add(drift: Drift): void {
-    if (isWholeRow(drift)) gather(this.groups, drift, null, drift.cause?.code ?? null, drift.cause?.message ?? null);
+    if (isWholeRow(drift)) this.gather(drift, null, drift.cause?.code ?? null, drift.cause?.message ?? null);
     else {
       for (const column of drift.columns) {
         const found = drift.columnCauses[column];
-        gather(this.groups, drift, column, found?.code ?? null, found?.detail ?? null);
+        this.gather(drift, column, found?.code ?? null, found?.detail ?? null);
       }
     }
+  }
+
+  private gather(drift: Drift, column: string | null, code: string | null, detail: string | null): void {
+    const group = this.groupOf(drift, column, code);
+    group.rows++;
+    group.firstSeenAtMs = Math.min(group.firstSeenAtMs, drift.firstSeenAtMs);
+    if (group.sampleIds.length < GROUP_SAMPLES_MAX) group.sampleIds.push(drift.id);
+    const count = group.details.get(detail);
+    if (count !== undefined || group.details.size < DETAILS_MAX) group.details.set(detail, (count ?? 0) + 1);
+  }
+
+  private groupOf({ table, kind, firstSeenAtMs }: Drift, column: string | null, code: string | null): Gathered {
+    const { last } = this;
+    if (last !== null && last.table === table && last.column === column && last.code === code && last.kind === kind) return last;
+    const id = JSON.stringify([table, column, code, kind]);
+    const group = this.groups.get(id) ?? { table, column, code, kind, rows: 0, firstSeenAtMs, sampleIds: [], details: new Map() };
+    this.groups.set(id, group);
+    this.last = group;
+    return group;
   }
 
   /** The groups so far, most rows first; a row stands in a group for each of its columns. */
@@ -75,20 +96,6 @@ export function groupDrift(drift: Iterable<Drift>): DriftGroup[] {
   const groups = new DriftGroups();
   for (const item of drift) groups.add(item);
   return groups.all();
-}
-
-function gather(groups: Map<string, Gathered>, drift: Drift, column: string | null, code: string | null, detail: string | null): void {
-  const id = JSON.stringify([drift.table, column, code, drift.kind]);
-  let group = groups.get(id);
-  if (group === undefined) {
-    group = { table: drift.table, column, code, kind: drift.kind, rows: 0, firstSeenAtMs: drift.firstSeenAtMs, sampleIds: [], details: new Map() };
-    groups.set(id, group);
-  }
-  group.rows++;
-  group.firstSeenAtMs = Math.min(group.firstSeenAtMs, drift.firstSeenAtMs);
-  if (group.sampleIds.length < GROUP_SAMPLES_MAX) group.sampleIds.push(drift.id);
-  const count = group.details.get(detail);
-  if (count !== undefined || group.details.size < DETAILS_MAX) group.details.set(detail, (count ?? 0) + 1);
 }
 
 function finished({ details, code, ...group }: Gathered): DriftGroup {

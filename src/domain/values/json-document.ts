@@ -7,7 +7,8 @@ import type { ValueClass } from './value-class.ts';
 const DEPTH_MAX = 3000;
 
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-const SPACE = ' \t\n\r';
+/** A text between its quotes that is written as it is read: without escapes, control characters and halves of a surrogate pair. */
+const PLAIN_STRING = /"[ !#-[\]-\ud7ff\ue000-\uffff]*"/y;
 const ASCII = /^[\0-\x7f]*$/;
 
 /** Why a text is no JSON document. */
@@ -42,7 +43,7 @@ class DocumentReader {
     const start = this.text[this.at];
     if (start === '{') return this.object(depth);
     if (start === '[') return this.array(depth);
-    if (start === '"') return JSON.stringify(this.string());
+    if (start === '"') return this.string();
     for (const word of ['true', 'false', 'null']) {
       if (this.text.startsWith(word, this.at)) {
         this.at += word.length;
@@ -55,22 +56,27 @@ class DocumentReader {
   }
 
   private object(depth: number): string {
-    const fields = new Map<string, string>();
+    const keys: string[] = [];
+    const fields: string[] = [];
+    // jsonb writes them in order, and most documents come from it.
+    let isSorted = true;
     this.at++;
     this.space();
     if (this.skip('}')) return '{}';
     do {
       this.space();
-      const key = this.string();
+      const name = this.string();
       this.space();
       if (!this.skip(':')) throw new NotJson();
-      fields.set(key, this.value(depth + 1));
+      const key = name.includes('\\') ? String(JSON.parse(name)) : name.slice(1, -1);
+      const last = keys.at(-1);
+      if (last !== undefined && compareKeys(last, key) >= 0) isSorted = false;
+      keys.push(key);
+      fields.push(`${name}:${this.value(depth + 1)}`);
       this.space();
     } while (this.skip(','));
     if (!this.skip('}')) throw new NotJson();
-    const keys = [...fields.keys()];
-    if (keys.length > 1) keys.sort(compareKeys);
-    return `{${keys.map((key) => `${JSON.stringify(key)}:${fields.get(key) ?? ''}`).join(',')}}`;
+    return `{${(isSorted ? fields : sortedFields(keys, fields)).join(',')}}`;
   }
 
   private array(depth: number): string {
@@ -86,7 +92,14 @@ class DocumentReader {
     return `[${items.join(',')}]`;
   }
 
+  /** A text as it is written: in quotes, with those escapes alone that it needs. */
   private string(): string {
+    PLAIN_STRING.lastIndex = this.at;
+    if (PLAIN_STRING.test(this.text)) {
+      const plain = this.text.slice(this.at, PLAIN_STRING.lastIndex);
+      this.at = PLAIN_STRING.lastIndex;
+      return plain;
+    }
     if (this.text[this.at] !== '"') throw new NotJson();
     let end = this.at + 1;
     for (;;) {
@@ -97,11 +110,15 @@ class DocumentReader {
     }
     const parsed: unknown = JSON.parse(this.text.slice(this.at, end + 1));
     this.at = end + 1;
-    return String(parsed);
+    return JSON.stringify(parsed);
   }
 
   private space(): void {
-    while (this.at < this.text.length && SPACE.includes(this.text[this.at] ?? '')) this.at++;
+    for (;;) {
+      const code = this.text.charCodeAt(this.at);
+      if (code !== 0x20 && code !== 0x09 && code !== 0x0a && code !== 0x0d) return;
+      this.at++;
+    }
   }
 
   private skip(character: string): boolean {
@@ -117,6 +134,13 @@ class DocumentReader {
     this.at = pattern.lastIndex;
     return match[0];
   }
+}
+
+/** Fields in the order of their keys; of equal keys the last one. */
+function sortedFields(keys: readonly string[], fields: readonly string[]): string[] {
+  const last = new Map<string, string>();
+  for (const [place, key] of keys.entries()) last.set(key, fields[place] ?? '');
+  return [...last.entries()].sort(([left], [right]) => compareKeys(left, right)).map(([, field]) => field);
 }
 
 /**

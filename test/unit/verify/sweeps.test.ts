@@ -37,6 +37,7 @@ class Bench {
   recheckMs = 10;
   lagMs = 0;
   chunkRows = CHUNK_ROWS;
+  goesAhead = false;
   written = (): Promise<void> => Promise.resolve();
 
   constructor(old: Record<string, string>, neu: Record<string, string>, openMax = 1_000) {
@@ -65,6 +66,7 @@ class Bench {
         chunkRows: this.chunkRows,
         concurrency,
         maxRowsPerSecond: 0,
+        goesAhead: this.goesAhead,
       }),
       book: this.book,
       proofs: this.proofs,
@@ -221,6 +223,24 @@ describe('a sweep', () => {
     expect(sweep.status).toBe('failed');
     expect(sweep.tables[0]?.error).toContain('no more are taken note of');
     expect(bench.proofs.get(bench.pair.id).lastSweepEndedMs).toBeNull();
+  });
+
+  it.each([true, false])('compares what comes after a block of differing rows while they wait for their recheck only where it may go ahead (%s)', async (goesAhead) => {
+    const many = Object.fromEntries(Array.from({ length: 24_000 }, (_, index) => [`k${String(index).padStart(5, '0')}`, 'x']));
+    const bench = new Bench(many, Object.fromEntries(Object.entries(many).slice(6_000)));
+    bench.chunkRows = 6_000;
+    bench.goesAhead = goesAhead;
+    let recheckedBeforeLast = 0;
+    const digest = bench.new.digest.bind(bench.new);
+    bench.new.digest = (pair, range, ...rest) => {
+      if (range.to === null) recheckedBeforeLast = bench.suspected.length;
+      return digest(pair, range, ...rest);
+    };
+    const progress = await bench.run();
+    expect(progress).toMatchObject({ status: 'done', suspects: 6_000, drift: 6_000, chunksDone: 4, rows: { old: '24000', new: '18000' } });
+    expect(new Set(bench.suspected).size).toBe(6_000);
+    expect(bench.suspected.length).toBe(6_000);
+    expect(recheckedBeforeLast < 2_000).toBe(goesAhead);
   });
 
   it('names some of the rows that never came to rest', async () => {
