@@ -251,6 +251,24 @@ describe('JSON documents', () => {
 
   it('nested too deep is refused, not a crash', () => expect(canonicalJson('['.repeat(100_000))).toBeNull());
 
+  it('the form is the same however a document is spaced, ordered and escaped', () => {
+    const escaped = (value: unknown): string =>
+      typeof value === 'string'
+        ? `"${Array.from({ length: value.length }, (_, unit) => `\\u${value.charCodeAt(unit).toString(16).padStart(4, '0')}`).join('')}"`
+        : Array.isArray(value)
+          ? ` [\t${value.map(escaped).join(' ,\n')} ] `
+          : typeof value === 'object' && value !== null
+            ? `{ ${Object.entries(value).reverse().map(([key, item]) => `${escaped(key)}\r: ${escaped(item)}`).join(' , ')} }`
+            : JSON.stringify(value);
+    fc.assert(
+      fc.property(fc.jsonValue({ stringUnit: 'binary' }), (value) => {
+        const canonical = canonicalJson(JSON.stringify(value));
+        expect(canonicalJson(escaped(value))).toBe(canonical);
+        expect(canonicalJson(`{"z":0,"z":${escaped(value)},"a":1,"z":${JSON.stringify(value)}}`)).toBe(`{"a":1,"z":${canonical}}`);
+      }),
+    );
+  });
+
   it('the form says all and only what the document says', () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.jsonValue(), (left, right) => {
