@@ -145,14 +145,7 @@ function withRecord(decoded: SourceRecord, record: KafkaRecord): SourceRecord {
 }
 
 /** A message of kafkajs with its place. */
-export function recordOf(partition: StreamPartition, message: KafkaMessage): KafkaRecord {
-  return {
-    topic: partition.topic,
-    partition: partition.partition,
-    offset: message.offset,
-    key: message.key,
-    value: message.value,
-    timestamp: message.timestamp,
-    ...(message.headers === undefined ? {} : { headers: message.headers }),
-  };
+export function recordOf({ topic, partition }: StreamPartition, { offset, key, value, timestamp, headers }: KafkaMessage): KafkaRecord {
+  // Named one by one: spreading costs more than all the rest.
+  return headers === undefined ? { topic, partition, offset, key, value, timestamp } : { topic, partition, offset, key, value, timestamp, headers };
 }

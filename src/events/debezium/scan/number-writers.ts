@@ -196,9 +196,16 @@ const MANTISSA = 0x7fffff;
 
 /** A float: the shortest decimal that reads back. Powers of two, whose neighbours are not as far on both sides, are left alone. */
 export function writeFloat4(scan: ByteScan): boolean {
-  const value = Math.fround(floatAt(scan));
+  const { at } = scan;
+  const written = floatAt(scan);
+  const value = Math.fround(written);
   const size = Math.abs(value);
   if (!(size >= FLOAT_PLAIN_FROM && size < FLOAT4_PLAIN_TO)) return false;
+  if (scan.at - at <= FLOAT4_DIGITS_SURE && written >= FLOAT_PLAIN_FROM) {
+    // So few digits are the shortest already.
+    writeAscii(scan, String(written));
+    return true;
+  }
   FLOAT_BITS[0] = value;
   if (((FLOAT_WORD[0] as number) & MANTISSA) === 0) return false;
   for (let digits = FLOAT4_DIGITS_SURE; digits <= FLOAT4_DIGITS_MAX; digits++) {
