@@ -9,6 +9,7 @@ export const DEFAULT_PLACEHOLDER = '__debezium_unavailable_value';
 const PLAIN = /^[\w-]+$/;
 /** A quote and seven letters tell the placeholder from most values. */
 const BEGINNING_BYTES = 8;
+const BYTES = 256;
 const BACKSLASH = 92;
 /** Which some writers escape. */
 const SLASH = 47;
@@ -21,6 +22,8 @@ export class Placeholder {
   readonly #integers: readonly string[];
   /** How each text begins in JSON, quote and all, as many bytes as are compared. */
   readonly #beginnings: readonly Uint8Array[];
+  /** By byte: whether a string that begins with it may be one of them. */
+  readonly #isFirst: Uint8Array;
   /** Whether JSON writes it in one way only, so that its bytes tell it. */
   readonly isPlain: boolean;
 
@@ -43,6 +46,9 @@ export class Placeholder {
     ]);
     this.#lengths = new Set([...this.#texts].map(({ length }) => length));
     this.#beginnings = [...this.#texts].map((form) => Buffer.from(JSON.stringify(form).slice(0, BEGINNING_BYTES), 'utf8'));
+    this.#isFirst = new Uint8Array(BYTES);
+    for (const beginning of this.#beginnings) this.#isFirst[beginning[1] as number] = 1;
+    this.#isFirst[BACKSLASH] = 1;
     this.isPlain = PLAIN.test(text) && this.#beginnings.every((beginning) => !beginning.includes(SLASH));
     // Integer arrays carry the placeholder's bytes, one an element.
     this.#integers = [...bytes].map(String);
@@ -67,6 +73,7 @@ export class Placeholder {
 
   /** Whether the JSON string that begins at `at` may be a form of it; only where it `isPlain`. */
   mayStandAt(buf: Uint8Array, at: number): boolean {
+    if (this.#isFirst[buf[at + 1] as number] !== 1) return false;
     for (const beginning of this.#beginnings) {
       let index = 1;
       while (index < beginning.length && beginning[index] === buf[at + index]) index++;
