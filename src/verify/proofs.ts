@@ -1,3 +1,4 @@
+import { judgeVerifiedThrough, type Hold, type VerifiedThroughFacts } from '../domain/verified-through.ts';
 import { undecodedRecords, type DeadLetterPlace } from '../domain/dead-letter.ts';
 import type { CoveredGaps, DeadLetterState, DischargedLetters, StoredTable } from './ports.ts';
 
@@ -42,14 +43,14 @@ export interface EndedSweep {
 }
 
 /** What moves a table's verified-through. */
-export interface VerifiedThroughFacts {
-  /** Commit time before which the table's changes are consumed; null: unknown. */
-  readonly consumedThroughUs: bigint | null;
-  /** Commit time of the oldest unsettled change; null: none. */
-  readonly oldestUnsettledUs: bigint | null;
-  readonly snapshotInProgress: boolean;
-}
+export type StreamFacts = Pick<VerifiedThroughFacts, 'consumedThroughUs' | 'oldestUnsettledUs' | 'snapshotInProgress'>;
 
+const HELD_BY: Readonly<Record<Exclude<Hold, 'undecoded'>, string>> = {
+  snapshot: "the connector's initial snapshot is in progress",
+  not_swept: 'no sweep has finished yet',
+  sweep_owed: 'changes were missed; a sweep is owed',
+  stream_unknown: 'the stream has not shown how far it reaches',
+};
 const SWEEP_ONLY = 'sweep only: the table has no key, so no change of it is checked, and it stands where the last sweep began';
 
 /** Per table: the sweep that verified-through stands on, and how far it reaches. */
@@ -229,22 +230,22 @@ export class Proofs {
   }
 
   /** Moves verified-through as far as the facts allow, never back. */
-  advance(table: string, facts: VerifiedThroughFacts): void {
+  advance(table: string, facts: StreamFacts): void {
     const proof = this.get(table);
-    if (facts.snapshotInProgress) proof.heldBy = "the connector's initial snapshot is in progress";
-    else if (proof.provenSinceUs === null) proof.heldBy = 'no sweep has finished yet';
-    else if (proof.sweepOwedSinceUs !== null) proof.heldBy = 'changes were missed; a sweep is owed';
-    else if (proof.gaps > 0) proof.heldBy = heldByGaps(proof);
-    else if (facts.consumedThroughUs === null) proof.heldBy = 'the stream has not shown how far it reaches';
-    else {
-      const unsettled = facts.oldestUnsettledUs !== null && facts.oldestUnsettledUs < facts.consumedThroughUs;
-      const through = unsettled ? (facts.oldestUnsettledUs as bigint) : facts.consumedThroughUs;
-      proof.heldBy = unsettled ? 'a change is not yet seen on the replica' : null;
-      if (proof.verifiedThroughUs === null || through > proof.verifiedThroughUs) {
-        proof.verifiedThroughUs = through;
-        this.dirty.add(table);
-      }
+    const judged = judgeVerifiedThrough({
+      ...facts,
+      swept: proof.provenSinceUs !== null,
+      sweepOwed: proof.sweepOwedSinceUs !== null,
+      hasGaps: proof.gaps > 0,
+    });
+    if (judged.kind === 'held') {
+      proof.heldBy = judged.by === 'undecoded' ? heldByGaps(proof) : HELD_BY[judged.by];
+      return;
     }
+    proof.heldBy = judged.by === 'unsettled' ? 'a change is not yet seen on the replica' : null;
+    if (proof.verifiedThroughUs !== null && judged.throughUs <= proof.verifiedThroughUs) return;
+    proof.verifiedThroughUs = judged.throughUs;
+    this.dirty.add(table);
   }
 
   /** The same of a table that no change is checked of: what was committed before its last sweep began is proven, and nothing since. */

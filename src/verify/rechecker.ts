@@ -5,6 +5,7 @@ import type { Pair, Side } from '../domain/pair.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
 import type { LagWindow } from '../domain/lag-window.ts';
 import { hashImage, judgeConfirm, judgeRead, type ConfirmReads, type Hasher, type Version } from '../domain/recheck.ts';
+import { afterRead } from '../domain/recheck-step.ts';
 import type { RowKey } from '../domain/row.ts';
 import type { ReplicaEvent } from '../domain/replica-event.ts';
 import type { PipelineEvidence, Watermarks } from '../domain/watermarks.ts';
@@ -225,7 +226,7 @@ export class Rechecker {
         this.sawApplied(check, verdict.version, found?.committedAtUs ?? null);
         this.clearSuspicion(check, verdict.version);
         // Both may carry what the encoding lost: a row that is known to differ agrees only where both sides are read.
-        if (check.suspected || book.get(check.pair.id, check.id) !== undefined) {
+        if (afterRead('match', { doubted: check.suspected || book.get(check.pair.id, check.id) !== undefined, applied: true }) === 'confirm_without_changes') {
           pending.setVersions(check, []);
           check.base = verdict.version.hash;
           return true;
@@ -254,7 +255,7 @@ export class Rechecker {
       case 'differs':
         if (check.base === undefined && gapsPassed) check.base = replicaHash;
         check.lastMissUs = sentUs;
-        if (this.applied.newestApplied(check, check.versions.at(-1) as Version, evidence, sentUs)) {
+        if (afterRead('differs', { doubted: check.suspected, applied: this.applied.newestApplied(check, check.versions.at(-1) as Version, evidence, sentUs) }) === 'confirm') {
           // The replica is past them all: those between would only keep the stream from bringing what it shows.
           if (check.versions.length > 2) pending.setVersions(check, [check.versions[0] as Version, check.versions.at(-1) as Version]);
           return true;
