@@ -236,6 +236,7 @@ export class Rechecker {
         return false;
       case 'match_partly':
         this.sawApplied(check, verdict.version, found?.committedAtUs ?? null);
+        this.passedAll(check);
         return true;
       case 'older':
         this.sawApplied(check, verdict.version, found?.committedAtUs ?? null);
@@ -256,14 +257,18 @@ export class Rechecker {
         if (check.base === undefined && gapsPassed) check.base = replicaHash;
         check.lastMissUs = sentUs;
         if (afterRead('differs', { doubted: check.suspected, applied: this.applied.newestApplied(check, check.versions.at(-1) as Version, evidence, sentUs) }) === 'confirm') {
-          // The replica is past them all: those between would only keep the stream from bringing what it shows.
-          if (check.versions.length > 2) pending.setVersions(check, [check.versions[0] as Version, check.versions.at(-1) as Version]);
+          this.passedAll(check);
           return true;
         }
         check.attempts++;
         metrics.check(check.pair.id, 'inconclusive');
         return false;
     }
+  }
+
+  /** The replica is past all of a key's changes: those between would only keep the stream from bringing what the primary shows. */
+  private passedAll(check: Check): void {
+    if (check.versions.length > 2) this.parts.pending.setVersions(check, [check.versions[0] as Version, check.versions.at(-1) as Version]);
   }
 
   /**

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { runHistory } from '../../simulate/history.ts';
-import type { Plan, Settings } from '../../simulate/plan.ts';
+import { FAULT_KINDS, makePlan, type Plan, type Settings } from '../../simulate/plan.ts';
 
 /** Histories in which something wrong was said once. */
 
@@ -47,6 +47,7 @@ it.each<[string, Plan]>([
       fault: { kind: 'lost', transaction: 2, victim: { table: 0, key: 'k0', values: null }, afterMs: 0 },
     },
   ],
+  ['a key whose changes fill the queue does not wait for one that the queue keeps out, where values are left out', makePlan(14896, FAULT_KINDS)],
 ])('%s', async (_name, plan) => {
   expect((await runHistory(plan)).problem).toBeNull();
 });
