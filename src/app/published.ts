@@ -33,12 +33,17 @@ export interface Published {
 export async function publish(say: () => Promise<Published>, write: (body: string) => Promise<void>, clock: Clock, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
-      await write(JSON.stringify(await say()));
+      await write(JSON.stringify(await say(), plain));
     } catch (error) {
       if (!(error instanceof LockstepError) || error.retry === 'final') throw error;
     }
     await clock.sleep(PUBLISH_MS, signal);
   }
+}
+
+/** Whatever a summary comes to hold, saying it must not end the writer. */
+function plain(_name: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value;
 }
 
 /** What the writer said, as it is to be understood some time later: verified-through stands where it stood, and is so much older. */

@@ -63,7 +63,7 @@ export class Stream implements SourceListener {
   /** Goes on where the state store left off. */
   restore(partitions: readonly StoredPartition[]): void {
     for (const stored of partitions) {
-      const progress = this.parts.watermarks.partition(stored);
+      const progress = this.parts.watermarks.partition({ topic: stored.topic, partition: stored.partition });
       progress.nextOffset = BigInt(stored.nextOffset);
       progress.watermarkUs = stored.watermarkUs;
       progress.snapshotSinceUs = stored.snapshotInProgress ? 0n : null;

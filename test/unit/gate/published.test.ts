@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { gateOf, heard, PUBLISHED_MAX_AGE_MS, summaryOf, type Published } from '../../../src/app/published.ts';
+import { gateOf, heard, publish, PUBLISHED_MAX_AGE_MS, summaryOf, type Published } from '../../../src/app/published.ts';
 import { PHASES, type GatePolicy, type GateTableEvidence, type Phase } from '../../../src/domain/gate.ts';
 import { summary as summaryWith } from '../metrics/summary.ts';
 
@@ -50,5 +50,18 @@ describe('what the writer said, asked of another process', () => {
 
   it('cannot be told before anything was said', () => {
     expect(() => heard(null)).toThrow(expect.objectContaining({ code: 'standby', retry: 'retry' }));
+  });
+
+  it('is written whatever it holds: an integer beyond JSON must not end the writer', async () => {
+    const ending = new AbortController();
+    const clock = { nowMs: () => NOW_MS, nowUs: () => 0n, sleep: () => Promise.resolve() };
+    const bodies: string[] = [];
+    const write = async (body: string): Promise<void> => {
+      bodies.push(body);
+      ending.abort();
+    };
+    await publish(() => Promise.resolve({ ...said(), watermarkUs: 1n } as Published), write, clock, ending.signal);
+    expect(bodies).toHaveLength(1);
+    expect(heard({ body: bodies[0] as string, ageMs: 0 }).said.atMs).toBe(NOW_MS);
   });
 });
