@@ -26,6 +26,7 @@ import { Progress } from '../verify/progress.ts';
 import { Proofs } from '../verify/proofs.ts';
 import { ReplicaEvents } from '../verify/replica-events.ts';
 import { Rechecker } from '../verify/rechecker.ts';
+import { SourceWatch } from '../verify/source-watch.ts';
 import { Stream } from '../verify/stream.ts';
 import { SweepBrake } from '../verify/sweep-brake.ts';
 import { ChunkSweeper } from '../verify/sweep-chunks.ts';
@@ -180,12 +181,25 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     ...(source === null ? {} : { written: () => checkpointer.written() }),
     ...(options.onSweepProgress === undefined ? {} : { onProgress: options.onSweepProgress }),
   });
+  const watch = new SourceWatch({
+    slotName: pipeline?.slotName ?? null,
+    slotWalBytes: config.slo.slotWalBytes,
+    health,
+    clock,
+    onChangesLost: (reason, sinceUs) => {
+      for (const pair of pairs) {
+        proofs.oweSweep(pair.id, sinceUs);
+        touched.lose(pair.id, reason);
+      }
+    },
+  });
   const progress =
     pipeline === null
       ? null
       : new Progress({
           pairs,
           watermarks,
+          source: watch,
           partitions: pipeline.partitions,
           slotName: pipeline.slotName,
           offsets: pipeline.offsets,
@@ -266,6 +280,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     lag,
     skew,
     health,
+    source: () => watch.status(),
     clock,
     gate: config.gate,
     lagWindowMs: config.slo.lagWindowMs,

@@ -1,5 +1,5 @@
 import { evaluateGate } from '../domain/gate-policy.ts';
-import type { GateEvidence, GatePolicy, GateReport, Phase } from '../domain/gate.ts';
+import type { GateEvidence, GatePolicy, GateReason, GateReport, Phase } from '../domain/gate.ts';
 import { LockstepError } from '../domain/errors.ts';
 import type { Summary, Sweep } from '../domain/status.ts';
 import type { TableLag } from '../http/ports.ts';
@@ -63,8 +63,9 @@ export function gateOf({ said, ageMs }: Heard, phase: Phase | null): GateReport 
   const asked = phase ?? said.summary.phase;
   const report = evaluateGate(said.evidence, said.policies[asked], asked, said.atMs + ageMs);
   if (ageMs <= PUBLISHED_MAX_AGE_MS) return report;
-  const reason = {
+  const reason: GateReason = {
     code: 'writer_silent',
+    severity: 'unknown',
     table: null,
     message: `the process that holds the writing role has said nothing for ${Math.round(ageMs / 1000)} s`,
     observed: Math.round(ageMs) / 1000,

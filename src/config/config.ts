@@ -92,6 +92,8 @@ export interface Config {
     readonly lagWindowMs: number;
     readonly sweepMaxAgeMs: number;
     readonly runwayMs: number;
+    /** Most log that the source's slot may hold back; null: half of what the server allows. */
+    readonly slotWalBytes: number | null;
   };
   /** How long after a commit a difference may still be in flight where no applied watermark says so. */
   readonly settleMs: number;

@@ -12,7 +12,7 @@ import type { ConfigurationDocument } from './schema.ts';
 import { DEFAULTS } from './schema-words.ts';
 import { parseTableName } from './table-name.ts';
 import type { ConfigurationTree } from './tree.ts';
-import { parseDuration } from './units.ts';
+import { parseDuration, parseSize } from './units.ts';
 
 /** Longest file that is taken for a secret or a certificate. */
 const MAX_FILE_BYTES = 1_048_576;
@@ -60,6 +60,7 @@ class Resolver {
         lagWindowMs: this.#positive(document.slo?.lag?.window, DEFAULTS.lagWindow, ['slo', 'lag', 'window']),
         sweepMaxAgeMs,
         runwayMs: milliseconds(document.slo?.runway ?? DEFAULTS.runway),
+        slotWalBytes: document.slo?.slot_wal === undefined ? null : bytes(document.slo.slot_wal),
       },
       settleMs:
         document.slo?.settle === undefined
@@ -316,6 +317,12 @@ function milliseconds(text: string): number {
   const ms = parseDuration(text);
   if (ms === null) throw new LockstepError('internal', 'a duration passed the schema and cannot be read');
   return ms;
+}
+
+function bytes(text: string): number {
+  const size = parseSize(text);
+  if (size === null) throw new LockstepError('internal', 'a size passed the schema and cannot be read');
+  return size;
 }
 
 function tableName(text: string): TableName {

@@ -4,7 +4,7 @@ import { PHASES } from '../domain/gate.ts';
 import type { Phase } from '../domain/gate.ts';
 import { DEFAULT_NOTE, DEFAULTS, EXPECTED, PATH, SECRET } from './schema-words.ts';
 import { TABLE_NAME_PATTERN } from './table-name.ts';
-import { DURATION_PATTERN } from './units.ts';
+import { DURATION_PATTERN, SIZE_PATTERN } from './units.ts';
 
 function section<T extends TProperties>(properties: T, options: SchemaOptions = {}) {
   return Type.Object(properties, { additionalProperties: false, ...options });
@@ -33,6 +33,10 @@ function duration(description: string, options: SchemaOptions = {}) {
     description,
     ...options,
   });
+}
+
+function size(description: string, options: SchemaOptions = {}) {
+  return Type.String({ pattern: SIZE_PATTERN, [EXPECTED]: 'a size such as 512KiB, 64MiB or 2GiB', description, ...options });
 }
 
 function count(description: string, minimum: number, maximum: number, options: SchemaOptions = {}) {
@@ -192,6 +196,12 @@ const slo = section(
         { max_age: Type.Optional(duration('Oldest clean sweep that still counts.', { default: DEFAULTS.sweepMaxAge })) },
         { description: 'Full passes.' },
       ),
+    ),
+    slot_wal: Type.Optional(
+      size("Most of the primary's log that the source's replication slot may hold back.", {
+        [DEFAULT_NOTE]: "half of the server's `max_slot_wal_keep_size`; where that has no limit, none",
+        examples: ['16GiB'],
+      }),
     ),
     runway: Type.Optional(duration('How long after the cutover the way back must stay open.', { default: DEFAULTS.runway })),
   },

@@ -45,16 +45,17 @@ export function evaluateGate(evidence: GateEvidence, policy: GatePolicy, phase: 
     }
   }
   for (const finding of evidence.pipeline) {
-    findings.push(unknown('pipeline', null, finding.message, finding.code, null));
+    findings.push(unknown(finding.code, null, finding.message, finding.observed, finding.limit));
   }
 
   const failed = findings.filter((finding) => finding.verdict === 'fail');
   const verdict: GateVerdict = failed.length > 0 ? 'fail' : findings.length > 0 ? 'unknown' : 'pass';
+  const explained = verdict === 'pass' ? [] : evidence.explanations.map(({ code, message, observed, limit }) => info(code, null, message, observed, limit));
   return {
     verdict,
     action: verdict === 'pass' ? 'proceed' : phase === 'canary' && overDrift ? 'rollback' : 'hold',
     phase,
-    reasons: [...failed, ...findings.filter((finding) => finding.verdict === 'unknown')].map((finding) => finding.reason),
+    reasons: [...[...failed, ...findings.filter((finding) => finding.verdict === 'unknown')].map((finding) => finding.reason), ...explained],
     evaluatedAtMs: nowMs,
   };
 }
@@ -126,11 +127,15 @@ function sweepFindings(table: GateTableEvidence, policy: GatePolicy, nowMs: numb
 }
 
 function fail(code: string, table: string | null, message: string, observed: string | number | null, limit: string | number | null): Finding {
-  return { verdict: 'fail', reason: { code, table, message, observed: shown(observed), limit: shown(limit) } };
+  return { verdict: 'fail', reason: { code, severity: 'fail', table, message, observed: shown(observed), limit: shown(limit) } };
 }
 
 function unknown(code: string, table: string | null, message: string, observed: string | number | null, limit: string | number | null): Finding {
-  return { verdict: 'unknown', reason: { code, table, message, observed: shown(observed), limit: shown(limit) } };
+  return { verdict: 'unknown', reason: { code, severity: 'unknown', table, message, observed: shown(observed), limit: shown(limit) } };
+}
+
+function info(code: string, table: string | null, message: string, observed: string | number | null, limit: string | number | null): GateReason {
+  return { code, severity: 'info', table, message, observed: shown(observed), limit: shown(limit) };
 }
 
 /** JSON has no NaN and no infinity. */

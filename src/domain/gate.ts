@@ -8,8 +8,10 @@ export const PHASES: readonly Phase[] = ['shadow', 'canary', 'cutover', 'runway'
 export type GateVerdict = 'pass' | 'fail' | 'unknown';
 
 export interface GateReason {
-  /** Stable: `open_drift`, `verified_through_behind`, `no_verified_through`, `sweep_too_old`, `no_clean_sweep`, `dead_letters`, `sweep_only`, `pipeline`, … */
+  /** Stable: `open_drift`, `verified_through_behind`, `no_verified_through`, `sweep_too_old`, `no_clean_sweep`, `dead_letters`, `sweep_only`, a pipeline finding such as `sink_stopped`, … */
   readonly code: string;
+  /** `info` keeps nothing from passing. */
+  readonly severity: 'fail' | 'unknown' | 'info';
   readonly table: string | null;
   readonly message: string;
   readonly observed: string | number | null;
@@ -48,6 +50,8 @@ export interface GateTableEvidence {
 
 export interface GateEvidence {
   readonly tables: readonly GateTableEvidence[];
-  /** Open findings about the pipeline, one line each. */
-  readonly pipeline: readonly { readonly code: string; readonly message: string }[];
+  /** Open findings about the pipeline, one line each, with what was observed and the limit that it is beyond. */
+  readonly pipeline: readonly { readonly code: string; readonly message: string; readonly observed: number | null; readonly limit: number | null }[];
+  /** What explains that nothing moves and is no failure: told where the gate does not pass. */
+  readonly explanations: readonly { readonly code: string; readonly message: string; readonly observed: number | null; readonly limit: number | null }[];
 }

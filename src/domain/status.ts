@@ -1,6 +1,7 @@
 import type { DriftKind } from './drift.ts';
 import type { GateReport, Phase } from './gate.ts';
 import type { Side } from './pair.ts';
+import type { SlotWalStatus } from './source-situation.ts';
 import type { PauseReason } from './sweep-pause.ts';
 
 /** What part of the pipeline or of Lockstep is not doing its work. */
@@ -9,7 +10,10 @@ export type PipelineFinding =
   | 'replica_unreachable'
   | 'stream_unreachable'
   | 'source_connector_stopped'
+  | 'source_slot_inactive'
   | 'source_slot_missing'
+  | 'source_slot_lost'
+  | 'slot_wal_growing'
   | 'sink_stopped'
   | 'replica_stream_stopped'
   | 'consumer_behind'
@@ -21,6 +25,34 @@ export interface PipelineStatus {
   readonly finding: PipelineFinding;
   readonly sinceMs: number;
   readonly message: string;
+  /** What was measured, in the unit of its limit: seconds, bytes or records; null where the finding is no matter of degree. */
+  readonly observed: number | null;
+  readonly limit: number | null;
+  /** Tables that it is about; null: all of them. */
+  readonly tables: readonly string[] | null;
+}
+
+/** A replication slot on the primary that feeds the stream, or may. */
+export interface SlotStatus {
+  readonly name: string;
+  readonly active: boolean;
+  /** The server's `wal_status`; null: it does not say. */
+  readonly walStatus: SlotWalStatus;
+  /** Log that the server keeps for it. */
+  readonly retainedBytes: number | null;
+  /** Log that may still be written before the slot is lost; null: there is no limit. */
+  readonly safeBytes: number | null;
+  /** `max_slot_wal_keep_size`; null: there is no limit. */
+  readonly limitBytes: number | null;
+}
+
+/** What is known of the source, right or wrong. */
+export interface SourceStatus {
+  readonly slots: readonly SlotStatus[];
+  /** Since the connectors' last heartbeat; null: they send none. */
+  readonly heartbeatAgeMs: number | null;
+  /** The primary writes none of the compared tables, which is no failure; null: it does, or nobody knows. */
+  readonly idle: { readonly forMs: number; readonly limitMs: number; readonly logMovedBytes: string } | null;
 }
 
 /** p50, p95 and p99 over a window, in milliseconds; null where nothing was measured. */
@@ -124,6 +156,8 @@ export interface TableStatus {
   readonly deadLetters: number;
   /** What of the stream could not be read, in words; null where all could. */
   readonly missingEvidence: string | null;
+  /** Findings of the pipeline that concern it. */
+  readonly pipeline: readonly PipelineStatus[];
   readonly lastCleanSweepMs: number | null;
   readonly lastSweepEndedMs: number | null;
   readonly lastCleanIncrementalMs: number | null;
@@ -145,6 +179,7 @@ export interface Summary {
   readonly verifiedThroughMs: number | null;
   readonly verifiedLagMs: number | null;
   readonly pipeline: readonly PipelineStatus[];
+  readonly source: SourceStatus;
   readonly gate: GateReport;
   readonly openDrift: number;
   readonly clockSkewMs: Readonly<Record<Side, { readonly offsetMs: number; readonly boundMs: number } | null>>;

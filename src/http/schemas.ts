@@ -31,6 +31,7 @@ const GATE_VERDICTS: readonly GateReport['verdict'][] = ['pass', 'fail', 'unknow
 const SIDES: readonly Side[] = ['old', 'new'];
 const COVERAGES = ['stream_and_sweep', 'sweep_only'] as const;
 const STRATEGIES = ['portable', 'fast', 'client'] as const;
+const REASON_SEVERITIES = ['fail', 'unknown', 'info'] as const;
 const SEVERITIES = ['info', 'warning', 'error'] as const;
 
 function OneOf<Value extends string>(values: readonly Value[], description?: string) {
@@ -75,6 +76,7 @@ export const GateSchema = Closed(
     reasons: Type.Array(
       Closed({
         code: Type.String(),
+        severity: OneOf(REASON_SEVERITIES, '`info` keeps nothing from passing'),
         table: Nullable(Type.String()),
         message: Type.String(),
         observed: Type.Union([Type.String(), Type.Number(), Type.Null()]),
@@ -246,6 +248,40 @@ const TableLineSchema = Closed({
 });
 export type TableLineJson = Static<typeof TableLineSchema>;
 
+const FindingSchema = Closed({
+  finding: Type.Unsafe<PipelineFinding>({ type: 'string' }),
+  since: Time,
+  message: Type.String(),
+  observed: Nullable(Type.Number({ description: 'What was measured, in the unit of `limit`: seconds, bytes or records' })),
+  limit: Nullable(Type.Number()),
+  tables: Nullable(Type.Array(Type.String(), { description: 'Null: it concerns all tables' })),
+});
+export type FindingJson = Static<typeof FindingSchema>;
+
+const SourceSchema = Closed(
+  {
+    slots: Type.Array(
+      Closed({
+        name: Type.String(),
+        active: Type.Boolean({ description: 'Somebody reads it' }),
+        wal_status: Nullable(Type.String({ description: 'As PostgreSQL has it: reserved, extended, unreserved, lost' })),
+        retained_bytes: Nullable(Type.Number({ description: 'Log that the primary keeps for it' })),
+        safe_bytes: Nullable(Type.Number({ description: 'Log that may still be written before it is lost; null: no limit' })),
+        limit_bytes: Nullable(Type.Number({ description: '`max_slot_wal_keep_size`; null: no limit' })),
+      }),
+      { description: 'Replication slots on the primary that feed the stream, or may' },
+    ),
+    heartbeat_age_ms: Nullable(Type.Number({ description: "Since the source connectors' last heartbeat; null: none are known" })),
+    primary_idle: Nullable(
+      Closed(
+        { for_ms: Type.Number(), limit_ms: Type.Number(), log_moved_bytes: Type.String() },
+        { description: 'The primary has written no compared table for so long, as far as the stream proves it: no failure. Null: it writes, or nobody knows' },
+      ),
+    ),
+  },
+);
+export type SourceJson = Static<typeof SourceSchema>;
+
 const SkewSchema = Nullable(Closed({ offset_ms: Type.Number(), bound_ms: Type.Number() }));
 export const SummarySchema = Closed(
   {
@@ -255,7 +291,8 @@ export const SummarySchema = Closed(
     verified_through: Nullable(Time),
     verified_lag_ms: Nullable(Type.Number()),
     open_drift: Count,
-    pipeline: Type.Array(Closed({ finding: Type.Unsafe<PipelineFinding>({ type: 'string' }), since: Time, message: Type.String() })),
+    pipeline: Type.Array(FindingSchema),
+    source: SourceSchema,
     gate: RefTo(GateSchema),
     clock_skew_ms: Closed({ old: SkewSchema, new: SkewSchema }),
     consumer_lag: Type.Array(Closed({ topic: Type.String(), partition: Type.Integer(), messages: Type.Integer() })),
@@ -284,6 +321,7 @@ export const TableSchema = Closed(
     drift_by_kind: Closed({ missing: Count, extra: Count, different: Count, stale: Count, stream_gap: Count }),
     dead_letters: Count,
     missing_evidence: MissingEvidence,
+    pipeline: Type.Array(FindingSchema, { description: 'Findings of the pipeline that concern the table' }),
     last_clean_sweep: Nullable(Time),
     last_sweep_ended: Nullable(Time),
     last_clean_incremental_sweep: Nullable(Time),

@@ -5,7 +5,7 @@ import type { Phase } from '../domain/gate.ts';
 import { PHASES } from '../domain/gate.ts';
 import type { Side } from '../domain/pair.ts';
 import { PAUSE_REASONS } from '../domain/sweep-pause.ts';
-import type { Summary, TableStatus } from '../domain/status.ts';
+import type { SourceStatus, Summary, TableStatus } from '../domain/status.ts';
 import { SUSPECT_RESULTS, type CheckVerdict, type SuspectResult, type VerifyMetrics } from '../verify/ports.ts';
 import type { MetricDefinition } from './definitions.ts';
 import {
@@ -59,6 +59,11 @@ export class Metrics implements VerifyMetrics {
   readonly #verifiedLag = this.#gauge(METRICS.verifiedLag);
   readonly #consumerLag = this.#gauge(METRICS.consumerLag);
   readonly #pipelineFinding = this.#gauge(METRICS.pipelineFinding);
+  readonly #primaryIdle = this.#gauge(METRICS.primaryIdle);
+  readonly #slotActive = this.#gauge(METRICS.slotActive);
+  readonly #slotRetained = this.#gauge(METRICS.slotRetained);
+  readonly #slotSafe = this.#gauge(METRICS.slotSafe);
+  readonly #heartbeatAge = this.#gauge(METRICS.heartbeatAge);
   readonly #clockOffset = this.#gauge(METRICS.clockOffset);
   readonly #tableRows = this.#gauge(METRICS.tableRows);
   readonly #rowCountDelta = this.#gauge(METRICS.rowCountDelta);
@@ -189,6 +194,7 @@ export class Metrics implements VerifyMetrics {
     for (const phase of PHASES) this.#phase.set({ phase }, phase === summary.phase ? 1 : 0);
     const found = new Set(summary.pipeline.map((status) => status.finding));
     for (const finding of PIPELINE_FINDINGS) this.#pipelineFinding.set({ finding }, found.has(finding) ? 1 : 0);
+    this.#setSource(summary.source);
     for (const side of SIDES) {
       const skew = summary.clockSkewMs[side];
       if (skew !== null) this.#clockOffset.set({ side }, skew.offsetMs / 1000);
@@ -198,6 +204,16 @@ export class Metrics implements VerifyMetrics {
     }
     const remaining = errorBudgetRemaining(summary.tables, this.#options.lagObjective);
     if (remaining !== null) this.#errorBudgetRemaining.set(remaining);
+  }
+
+  #setSource({ slots, heartbeatAgeMs, idle }: SourceStatus): void {
+    this.#primaryIdle.set(idle === null ? 0 : 1);
+    for (const { name: slot, active, retainedBytes, safeBytes } of slots) {
+      this.#slotActive.set({ slot }, active ? 1 : 0);
+      if (retainedBytes !== null) this.#slotRetained.set({ slot }, retainedBytes);
+      if (safeBytes !== null) this.#slotSafe.set({ slot }, safeBytes);
+    }
+    if (heartbeatAgeMs !== null) this.#heartbeatAge.set(heartbeatAgeMs / 1000);
   }
 
   #setGate(phase: Phase, holds: (typeof GATE_VERDICTS)[number]): void {

@@ -2,6 +2,14 @@ import { LockstepError, rootMessage } from '../domain/errors.ts';
 import type { Side } from '../domain/pair.ts';
 import type { PipelineFinding, PipelineStatus } from '../domain/status.ts';
 
+/** What was measured, where a finding is a matter of degree, and whom it concerns. */
+export interface FindingFigures {
+  readonly observed?: number | null;
+  readonly limit?: number | null;
+  /** null: all tables. */
+  readonly tables?: readonly string[] | null;
+}
+
 /** What does not work at present, and since when. */
 export class Health {
   private readonly findings = new Map<PipelineFinding, PipelineStatus>();
@@ -16,9 +24,10 @@ export class Health {
   }
 
   /** Notes a finding; one that stands keeps when it began. */
-  raise(finding: PipelineFinding, message: string): void {
+  raise(finding: PipelineFinding, message: string, figures: FindingFigures = {}): void {
     const standing = this.findings.get(finding);
-    const status = { finding, sinceMs: standing?.sinceMs ?? this.nowMs(), message };
+    const { observed = null, limit = null, tables = null } = figures;
+    const status = { finding, sinceMs: standing?.sinceMs ?? this.nowMs(), message, observed, limit, tables };
     this.findings.set(finding, status);
     if (standing === undefined) this.report(status, false);
   }

@@ -3,6 +3,7 @@ import type { DeadLetter, DeadLetterPlace } from '../domain/dead-letter.ts';
 import type { Drift, DriftEvent, DriftKind, FoundBy } from '../domain/drift.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { KeyId, Row, RowKey } from '../domain/row.ts';
+import type { SlotWalStatus } from '../domain/source-situation.ts';
 import type { Pressure } from '../domain/sweep-pause.ts';
 import type { DigestPath, SweepKind, SweepTableProgress, SweepStatus } from '../domain/status.ts';
 
@@ -86,6 +87,12 @@ export interface ReplicationSlot {
   readonly receivedLsn: bigint | null;
   /** The walsender's pid (`active_pid`): another one means that the reader began anew. */
   readonly readerPid: number | null;
+  /** How much of the log that it needs the server still has; null: the server does not say. */
+  readonly walStatus: SlotWalStatus;
+  /** The oldest position that the server keeps log for; null: it keeps none. */
+  readonly restartLsn: bigint | null;
+  /** Bytes that may be written before the slot is in danger of being lost (`safe_wal_size`); null: there is no limit. */
+  readonly safeWalBytes: bigint | null;
 }
 
 /** The primary's log position and who has read how far. */
@@ -95,6 +102,8 @@ export interface LogProgress {
   readonly insertLsn: bigint;
   /** Logical slots of this database. */
   readonly slots: readonly ReplicationSlot[];
+  /** Most log that a slot may hold back (`max_slot_wal_keep_size`), bytes; null: no limit. */
+  readonly slotWalLimitBytes: bigint | null;
 }
 
 /** What verification asks of a database. All reads are in canonical form and read-only. */
@@ -180,6 +189,8 @@ export interface PipelineOffsets {
   endOffsets(signal: AbortSignal): Promise<ReadonlyMap<string, bigint>>;
   /** The offset before which the sink has applied everything; partitions without a known sink are absent. */
   appliedOffsets(signal: AbortSignal): Promise<ReadonlyMap<string, bigint>>;
+  /** Members of the sink's consumer group when it was last asked for what it applied; null: nothing is known of one. */
+  readonly sinkMembers: number | null;
   /** Ends of the connectors' heartbeat topics, by topic; empty where there are none. */
   heartbeatEnds(signal: AbortSignal): Promise<ReadonlyMap<string, bigint>>;
 }

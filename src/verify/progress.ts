@@ -4,6 +4,7 @@ import type { ClockSkew } from '../domain/clock-skew.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import type { Watermarks } from '../domain/watermarks.ts';
 import type { Health } from './health.ts';
+import type { SourceWatch } from './source-watch.ts';
 import { unsettledSinceUs, type PendingChecks } from './pending-checks.ts';
 import type { Clock, Database, LogProgress, PartitionsOf, PipelineOffsets, ReplicationSlot } from './ports.ts';
 import type { Proofs } from './proofs.ts';
@@ -17,12 +18,10 @@ const SAMPLE_MS = 500;
 const SKEW_SAMPLE_MS = 2_000;
 /** Verified-through is brought up to date this often. */
 const ADVANCE_MS = 250;
-/** A slot may be without its reader for this long, e.g. while a connector restarts its task. */
-const SLOT_GRACE_MS = 3_000;
-/** A connector that sends heartbeats may be without one for this long. */
-const HEARTBEATS_GRACE_MS = 15_000;
 /** A change may be in flight for at least this long before the sink is said to stand. */
 const SINK_GRACE_MS = 5_000;
+/** A sink's group may be without members for this long, e.g. while its tasks restart. */
+const SINK_MEMBERS_GRACE_MS = 10_000;
 /**
  * A connector hands its records over in commit order, but to several partitions: once one
  * of its changes was consumed, what it committed before is readable everywhere this much later.
@@ -43,6 +42,7 @@ const CONSUMER_GRACE_MS = 10_000;
 export interface ProgressParts {
   readonly pairs: readonly Pair[];
   readonly watermarks: Watermarks;
+  readonly source: SourceWatch;
   readonly partitions: PartitionsOf;
   /** Slot on the primary that feeds the stream; null: looked for. */
   readonly slotName: string | null;
@@ -100,14 +100,19 @@ function earlier(one: bigint | null, other: bigint | null): bigint | null {
 /** Watches how far the primary, the source and the sink have come, and moves verified-through. */
 export class Progress {
   private readonly parts: ProgressParts;
-  private slotLostAtMs: number | null = null;
+  /** Since when the sink's group has had no members, after it had some; null: it has, or never had. */
+  private sinkEmptySinceMs: number | null = null;
+  private sinkHadMembers = false;
+  /** Records that the sink has not applied; null: unknown. */
+  private unapplied: bigint | null = null;
+  /** The primary's newest log position that was read. */
+  private lsn = 0n;
   /** The oldest unsettled change of each table, and since when it has been the oldest. */
   private readonly oldest = new Map<string, { committedAtUs: bigint; sinceMs: number }>();
   private readonly targets = new Map<string, { end: bigint; sinceMs: number }>();
   private subscriptionSlots: readonly string[] = [];
   private received: ReceivedPosition[] = [];
   private readers = '';
-  private heartbeats = { sum: -1n, atMs: 0 };
   private readonly connectors = new Map<string, ConnectorProgress>();
 
   constructor(parts: ProgressParts) {
@@ -155,7 +160,11 @@ export class Progress {
     const log = await within(primary.side, ASK_LIMIT_MS, signal, (limited) => primary.logProgress(limited));
     health.reachable(primary.side);
     watermarks.sample(log.clockUs, log.insertLsn);
-    if (ordered) return;
+    this.lsn = log.insertLsn;
+    if (ordered) {
+      this.parts.source.lookAtLog(log, this.candidates(log));
+      return;
+    }
     this.subscriptionSlots = await within(replica.side, ASK_LIMIT_MS, signal, (limited) => replica.subscriptionSlots(limited));
     const through = await this.sourceThrough(log, signal);
     const reached = this.connectorsReached();
@@ -204,24 +213,13 @@ export class Progress {
    * or, since an idle connector confirms nothing, what it has received and heartbeats followed.
    */
   private async sourceThrough(log: LogProgress, signal: AbortSignal): Promise<bigint | null> {
-    const { slotName, health, clock } = this.parts;
-    const candidates = log.slots.filter((slot) =>
-      slotName === null ? !this.subscriptionSlots.includes(slot.name) : slot.name === slotName,
-    );
+    const { slotName } = this.parts;
+    const candidates = this.candidates(log);
     const active = candidates.filter((slot) => slot.active);
     const heartbeats = await this.parts.offsets.heartbeatEnds(signal);
     // Of several slots the source's is not known: another's progress must not pass for its own.
     const certain = slotName !== null || candidates.length === 1;
-    if (active.length > 0 && !certain && this.heartbeatsStand(heartbeats)) {
-      health.raise('source_connector_stopped', 'the source connector sends no heartbeats any more');
-    } else if (active.length > 0) {
-      this.slotLostAtMs = null;
-      health.clear('source_connector_stopped');
-      health.clear('source_slot_missing');
-    } else {
-      this.slotLostAtMs ??= clock.nowMs();
-      if (clock.nowMs() - this.slotLostAtMs >= SLOT_GRACE_MS) this.reportSlot(candidates);
-    }
+    this.parts.source.look(log, candidates, heartbeats, certain);
     // A slot without a reader says nothing: before its snapshot is copied, an idle primary's would seem to be at the log's end.
     const confirmed = certain ? least(active.map((slot) => slot.confirmedFlushLsn)) : null;
     const handedOver = certain || heartbeats.size > 0 ? this.handedOver(active, heartbeats) : null;
@@ -229,12 +227,10 @@ export class Progress {
     return handedOver > confirmed ? handedOver : confirmed;
   }
 
-  /** Whether connectors that send heartbeats have sent none for a while. */
-  private heartbeatsStand(heartbeats: ReadonlyMap<string, bigint>): boolean {
-    const nowMs = this.parts.clock.nowMs();
-    const sum = [...heartbeats.values()].reduce((total, end) => total + end, 0n);
-    if (this.heartbeats.sum !== sum) this.heartbeats = { sum, atMs: nowMs };
-    return heartbeats.size > 0 && nowMs - this.heartbeats.atMs >= HEARTBEATS_GRACE_MS;
+  /** Slots that may be the source's. */
+  private candidates({ slots }: LogProgress): readonly ReplicationSlot[] {
+    const { slotName } = this.parts;
+    return slots.filter((slot) => (slotName === null ? !this.subscriptionSlots.includes(slot.name) : slot.name === slotName));
   }
 
   private handedOver(active: readonly ReplicationSlot[], heartbeats: ReadonlyMap<string, bigint>): bigint | null {
@@ -259,25 +255,28 @@ export class Progress {
     return through;
   }
 
-  private reportSlot(candidates: readonly ReplicationSlot[]): void {
-    const { health, slotName } = this.parts;
-    const names = candidates.map((slot) => slot.name).join(', ');
-    if (candidates.length === 0) {
-      health.clear('source_connector_stopped');
-      health.raise(
-        'source_slot_missing',
-        slotName === null ? 'the primary has no logical replication slot for a source' : `the primary has no replication slot ${slotName}`,
-      );
-    } else {
-      health.clear('source_slot_missing');
-      health.raise('source_connector_stopped', `nothing reads the replication slot ${names}: the source connector has stopped`);
-    }
+  private async sampleApplied(signal: AbortSignal): Promise<void> {
+    const { watermarks, offsets, health, clock } = this.parts;
+    const applied = await offsets.appliedOffsets(signal);
+    watermarks.appliedTo(applied);
+    health.clear('stream_unreachable');
+    this.unapplied = this.unappliedOf(applied);
+    const { sinkMembers } = offsets;
+    if (sinkMembers !== null && sinkMembers > 0) this.sinkHadMembers = true;
+    if (sinkMembers !== 0 || !this.sinkHadMembers) this.sinkEmptySinceMs = null;
+    else this.sinkEmptySinceMs ??= clock.nowMs();
   }
 
-  private async sampleApplied(signal: AbortSignal): Promise<void> {
-    const { watermarks, offsets, health } = this.parts;
-    watermarks.appliedTo(await offsets.appliedOffsets(signal));
-    health.clear('stream_unreachable');
+  /** Records of the topics that the sink has not applied, as far as their ends are known; null where nothing tells of a sink. */
+  private unappliedOf(applied: ReadonlyMap<string, bigint>): bigint | null {
+    if (this.parts.ordered || applied.size === 0) return null;
+    let records = 0n;
+    for (const { partition, endOffset, nextOffset } of this.parts.watermarks.all()) {
+      const through = applied.get(partitionId(partition));
+      const end = endOffset ?? nextOffset;
+      if (through !== undefined && end > through) records += end - through;
+    }
+    return records;
   }
 
   private advance(): void {
@@ -303,9 +302,38 @@ export class Progress {
     const { health } = this.parts;
     if (snapshot) health.raise('snapshot_in_progress', "the connector's initial snapshot is in progress");
     else health.clear('snapshot_in_progress');
-    if (standing.length > 0) health.raise('sink_stopped', `changes are not applied to the replica: ${standing.join(', ')}`);
-    else health.clear('sink_stopped');
+    this.judgeSink(standing);
     this.judgeConsumer();
+    this.judgeIdle();
+  }
+
+  /** A sink that stands shows no newer change on the replica; one that is gone has no members in its group, whether or not anything waits for it. */
+  private judgeSink(standing: readonly string[]): void {
+    const { health, clock, lagBudgetMs } = this.parts;
+    const waiting = this.unapplied === null ? '' : `; ${this.unapplied} record(s) wait for the sink`;
+    const emptyMs = this.sinkEmptySinceMs === null ? 0 : clock.nowMs() - this.sinkEmptySinceMs;
+    if (standing.length > 0) {
+      const waitedMs = Math.max(...standing.map((table) => clock.nowMs() - (this.oldest.get(table)?.sinceMs ?? clock.nowMs())));
+      health.raise('sink_stopped', `changes are not applied to the replica: ${standing.join(', ')}${waiting}`, {
+        observed: Math.round(waitedMs / 1000),
+        limit: Math.max(lagBudgetMs, SINK_GRACE_MS) / 1000,
+        tables: standing,
+      });
+    } else if (emptyMs >= SINK_MEMBERS_GRACE_MS) {
+      health.raise('sink_stopped', `the sink's consumer group has had no member for ${Math.round(emptyMs / 1000)} s: it has stopped${waiting}`, {
+        observed: Math.round(emptyMs / 1000),
+        limit: SINK_MEMBERS_GRACE_MS / 1000,
+      });
+    } else health.clear('sink_stopped');
+  }
+
+  /** An idle primary is no failure; it explains why nothing moves. */
+  private judgeIdle(): void {
+    const { pairs, watermarks, primary, skew, clock, source } = this.parts;
+    const throughs = pairs.map((pair) => watermarks.consumedThroughUs(this.parts.partitions(pair, primary.side)));
+    let newestUs: bigint | null = null;
+    for (const connector of this.connectors.values()) if (connector.newestUs !== null && (newestUs === null || connector.newestUs > newestUs)) newestUs = connector.newestUs;
+    source.judgeIdle(newestUs, least(throughs), clock.nowUs() + (skew[primary.side].best()?.offsetUs ?? 0n), this.lsn);
   }
 
   /** Commit times of the oldest change of a table that waits for the sink, and of the oldest that is not settled for whatever reason. */
@@ -337,14 +365,21 @@ export class Progress {
     if (this.parts.ordered) return;
     const nowMs = clock.nowMs();
     let behind = 0n;
+    const topics = new Set<string>();
     for (const { partition, endOffset, nextOffset } of watermarks.all()) {
       if (endOffset === null) continue;
       const id = partitionId(partition);
       const target = this.targets.get(id);
       if (target === undefined || nextOffset >= target.end) this.targets.set(id, { end: endOffset, sinceMs: nowMs });
-      else if (nowMs - target.sinceMs >= CONSUMER_GRACE_MS) behind += endOffset - nextOffset;
+      else if (nowMs - target.sinceMs >= CONSUMER_GRACE_MS) {
+        behind += endOffset - nextOffset;
+        topics.add(partition.topic);
+      }
     }
-    if (behind > 0n) health.raise('consumer_behind', `${behind} records are not yet consumed`);
+    if (behind > 0n) {
+      const tables = this.parts.pairs.filter((pair) => this.parts.partitions(pair, this.parts.primary.side).some(({ topic }) => topics.has(topic))).map((pair) => pair.id);
+      health.raise('consumer_behind', `${behind} records are not yet consumed: this consumer has taken longer than ${CONSUMER_GRACE_MS / 1000} s to come to an end that it has seen`, { observed: Number(behind), limit: 0, tables });
+    }
     else health.clear('consumer_behind');
   }
 }

@@ -8,7 +8,7 @@ import type { LagWindow } from '../domain/lag-window.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import { differingColumns, keyId, type RowKey } from '../domain/row.ts';
 import type { Sampler } from '../domain/samples.ts';
-import type { LagFigures, RowCheckResult, SchemaFinding, Summary, TableStatus } from '../domain/status.ts';
+import type { LagFigures, RowCheckResult, SchemaFinding, SourceStatus, Summary, TableStatus } from '../domain/status.ts';
 import type { Watermarks } from '../domain/watermarks.ts';
 import type { DriftBook } from './drift-book.ts';
 import type { Health } from './health.ts';
@@ -41,6 +41,7 @@ export interface VerificationParts {
   readonly lag: ReadonlyMap<string, LagWindow>;
   readonly skew: Readonly<Record<Side, ClockSkew>>;
   readonly health: Health;
+  readonly source: () => SourceStatus;
   readonly clock: Clock;
   readonly gate: Readonly<Record<Phase, GatePolicy>>;
   readonly lagWindowMs: number;
@@ -99,6 +100,7 @@ export class Verification {
       drift: book.openByKind(pair.id),
       deadLetters: proof.deadLetters,
       missingEvidence: proof.deadLetters === 0 ? null : undecodedRecords(proof.deadLetters, proof.oldestDeadLetter),
+      pipeline: this.parts.health.all().filter(({ tables }) => tables === null || tables.includes(pair.id)),
       lastCleanSweepMs: proof.lastCleanSweepMs,
       lastSweepEndedMs: proof.lastSweepEndedMs,
       lastCleanIncrementalMs: proof.lastCleanIncrementalMs,
@@ -138,6 +140,7 @@ export class Verification {
       verifiedThroughMs,
       verifiedLagMs: verifiedThroughMs === null ? null : Math.max(0, clock.nowMs() - verifiedThroughMs),
       pipeline: health.all(),
+      source: this.parts.source(),
       gate: this.gate(null),
       openDrift: pairs.reduce((sum, pair) => sum + book.openCount(pair.id), 0),
       clockSkewMs: { old: skewOf('old'), new: skewOf('new') },
@@ -158,7 +161,8 @@ export class Verification {
     const { parts } = this;
     return {
       tables: parts.pairs.map((pair) => this.tableEvidence(pair, parts.proofs.get(pair.id))),
-      pipeline: parts.health.all().map((status) => ({ code: status.finding, message: status.message })),
+      pipeline: parts.health.all().map(({ finding, message, observed, limit }) => ({ code: finding, message, observed, limit })),
+      explanations: explanationsOf(parts.source()),
     };
   }
 
@@ -247,4 +251,12 @@ export class Verification {
     const offsetUs = this.parts.skew[this.parts.primarySide].best()?.offsetUs ?? 0n;
     return Number((primaryUs - offsetUs) / 1000n);
   }
+}
+
+/** What explains that nothing moves and is no failure. */
+function explanationsOf({ idle }: SourceStatus): GateEvidence['explanations'] {
+  if (idle === null) return [];
+  const log = idle.logMovedBytes === '0' ? 'its log stands still' : `its log has grown by ${idle.logMovedBytes} bytes of other work since`;
+  const observed = Math.round(idle.forMs / 1000);
+  return [{ code: 'primary_idle', message: `the primary has written no compared table for ${observed} s, which is no failure; ${log}`, observed, limit: idle.limitMs / 1000 }];
 }

@@ -7,6 +7,7 @@ import type { CanonicalValue, KeyId, RowKey } from '../../domain/row.ts';
 import { comparesByNearness, keyId } from '../../domain/row.ts';
 import type { DigestPath } from '../../domain/status.ts';
 import { valuesOf } from '../../domain/values/column-values.ts';
+import type { SlotWalStatus } from '../../domain/source-situation.ts';
 import type { Pressure } from '../../domain/sweep-pause.ts';
 import { CHAIN_PROBE_SQL } from '../../domain/values/hash-sql.ts';
 import type { ApartDigest, BucketChoice, ClockSample, Database, Digest, KeyRange, LogProgress, PartDigest, RowDigest, RowHashCounts, RowRead, RowsRead } from '../../verify/ports.ts';
@@ -177,10 +178,12 @@ export class PostgresDatabase implements Database {
   }
 
   async logProgress(signal: AbortSignal): Promise<LogProgress> {
-    // now() was taken as the statement arrived: before the position is read.
+    // now() was taken as the statement arrived: before the position is read. Servers before 13 do not have all columns: through JSON they are NULL.
     const rows = await this.sessions.query(
       `SELECT ${epochUsSql('now()')}, at.lsn::text, s.slot_name::text, s.plugin::text, s.active::text,
-  (s.confirmed_flush_lsn - '0/0'::pg_lsn)::text, (r.write_lsn - '0/0'::pg_lsn)::text, s.active_pid::text, current_setting('wal_block_size')
+  (s.confirmed_flush_lsn - '0/0'::pg_lsn)::text, (r.write_lsn - '0/0'::pg_lsn)::text, s.active_pid::text, current_setting('wal_block_size'),
+  to_jsonb(s) ->> 'wal_status', (s.restart_lsn - '0/0'::pg_lsn)::text, to_jsonb(s) ->> 'safe_wal_size',
+  (SELECT nullif(setting::bigint, -1) * 1048576 FROM pg_settings WHERE name = 'max_slot_wal_keep_size')::text
 FROM (SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END) - '0/0'::pg_lsn AS lsn) at
 LEFT JOIN pg_replication_slots s ON s.slot_type = 'logical' AND s.database = current_database()
 LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid`,
@@ -201,7 +204,11 @@ LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid`,
           confirmedFlushLsn: bigintOrNull(row[5]),
           receivedLsn: bigintOrNull(row[6]),
           readerPid: row[7] == null ? null : Number(row[7]),
+          walStatus: walStatusOf(row[9]),
+          restartLsn: bigintOrNull(row[10]),
+          safeWalBytes: bigintOrNull(row[11]),
         })),
+      slotWalLimitBytes: bigintOrNull(first?.[12]),
     };
   }
 
@@ -519,6 +526,10 @@ function digestsOf(text: string | null | undefined): Map<number, Digest> {
     digests.set(Number(bucket), { rows: BigInt(rows), sum });
   }
   return digests;
+}
+
+function walStatusOf(text: string | null | undefined): SlotWalStatus {
+  return text === 'reserved' || text === 'extended' || text === 'unreserved' || text === 'lost' ? text : null;
 }
 
 function bigintOrNull(text: string | null | undefined): bigint | null {

@@ -40,6 +40,7 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
   #groups: readonly string[] = [];
   #groupsByTopic: ReadonlyMap<string, readonly string[]> = new Map();
   #discoveredAtMs: number | null = null;
+  #sinkMembers: number | null = null;
   #heartbeatTopics: readonly string[] = [];
   #heartbeatsFoundAtMs: number | null = null;
 
@@ -51,6 +52,10 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
   /** Which groups are taken for the sinks of each topic, for status messages. */
   get sinkGroups(): ReadonlyMap<string, readonly string[]> {
     return this.#groupsByTopic;
+  }
+
+  get sinkMembers(): number | null {
+    return this.#sinkMembers;
   }
 
   /** Rejects with `kafka_unreachable` or `kafka_refused`. */
@@ -87,6 +92,8 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
         }
       }
       this.#groupsByTopic = byTopic;
+      const sinks = new Set([...byTopic.values()].flat());
+      this.#sinkMembers = sinks.size === 0 ? null : groups.reduce((sum, { group, members }) => sum + (sinks.has(group) ? members : 0), 0);
       return applied;
     });
   }
@@ -147,7 +154,9 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
     if (groups.length === 0) return [];
     const { groups: descriptions } = await admin.describeGroups([...groups]);
     const assigned = new Map<string, ReadonlySet<string>>();
+    const memberCounts = new Map<string, number>();
     for (const { groupId, members } of descriptions) {
+      memberCounts.set(groupId, members.length);
       assigned.set(groupId, new Set(members.flatMap((member) => topicsOf(member.memberAssignment))));
     }
     const found: GroupOnTopics[] = [];
@@ -158,7 +167,7 @@ export class KafkaPipelineOffsets implements PipelineOffsets {
         const known = partitions.filter(({ offset }) => !offset.startsWith('-'));
         committed.set(topic, new Map(known.map(({ partition, offset }) => [partition, BigInt(offset)])));
       }
-      found.push({ group, committed, assigned: assigned.get(group) ?? new Set() });
+      found.push({ group, committed, assigned: assigned.get(group) ?? new Set(), members: memberCounts.get(group) ?? 0 });
     });
     return found;
   }

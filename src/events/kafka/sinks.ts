@@ -5,6 +5,8 @@ export interface GroupOnTopics {
   readonly committed: ReadonlyMap<string, ReadonlyMap<number, bigint>>;
   /** Topics that members are assigned partitions of. */
   readonly assigned: ReadonlySet<string>;
+  /** How many consume at present. */
+  readonly members: number;
 }
 
 /** Kafka Connect names a sink connector's group after it. */

@@ -66,6 +66,9 @@ export class PostgresPipelineOffsets implements PipelineOffsets {
     return new Map([[this.#partition, BigInt(row.lsn)]]);
   }
 
+  /** What applies has no consumer group. */
+  readonly sinkMembers = null;
+
   /** Logical replication says itself how far it has come. */
   heartbeatEnds(): Promise<ReadonlyMap<string, bigint>> {
     return Promise.resolve(new Map());

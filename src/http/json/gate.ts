@@ -7,7 +7,7 @@ export function gateJson(report: GateReport): GateJson {
     verdict: report.verdict,
     action: report.action,
     phase: report.phase,
-    reasons: report.reasons.map(({ code, table, message, observed, limit }) => ({ code, table, message, observed, limit })),
+    reasons: report.reasons.map(({ code, severity, table, message, observed, limit }) => ({ code, severity, table, message, observed, limit })),
     evaluated_at: isoTime(report.evaluatedAtMs),
   };
 }

@@ -1,7 +1,7 @@
 import { DRIFT_KINDS } from '../../domain/drift.ts';
-import type { LagFigures, RowCheckResult, Summary, TableStatus } from '../../domain/status.ts';
+import type { LagFigures, PipelineStatus, RowCheckResult, SourceStatus, Summary, TableStatus } from '../../domain/status.ts';
 import type { TableLag } from '../ports.ts';
-import type { LagFiguresJson, RowCheckJson, SummaryJson, TableJson, TableLagJson, TableLineJson } from '../schemas.ts';
+import type { FindingJson, LagFiguresJson, SourceJson, RowCheckJson, SummaryJson, TableJson, TableLagJson, TableLineJson } from '../schemas.ts';
 import { gateJson } from './gate.ts';
 import { sweepTableJson } from './sweep.ts';
 import { isoTime } from './times.ts';
@@ -19,11 +19,31 @@ export function summaryJson(summary: Summary): SummaryJson {
     verified_through: isoTime(summary.verifiedThroughMs),
     verified_lag_ms: summary.verifiedLagMs,
     open_drift: summary.openDrift,
-    pipeline: summary.pipeline.map(({ finding, sinceMs, message }) => ({ finding, since: isoTime(sinceMs), message })),
+    pipeline: summary.pipeline.map(findingJson),
+    source: sourceJson(summary.source),
     gate: gateJson(summary.gate),
     clock_skew_ms: { old: skewJson(summary, 'old'), new: skewJson(summary, 'new') },
     consumer_lag: summary.consumerLag.map(({ topic, partition, messages }) => ({ topic, partition, messages })),
     tables: summary.tables.map(tableLineJson),
+  };
+}
+
+function findingJson({ finding, sinceMs, message, observed, limit, tables }: PipelineStatus): FindingJson {
+  return { finding, since: isoTime(sinceMs), message, observed, limit, tables: tables === null ? null : [...tables] };
+}
+
+function sourceJson({ slots, heartbeatAgeMs, idle }: SourceStatus): SourceJson {
+  return {
+    slots: slots.map(({ name, active, walStatus, retainedBytes, safeBytes, limitBytes }) => ({
+      name,
+      active,
+      wal_status: walStatus,
+      retained_bytes: retainedBytes,
+      safe_bytes: safeBytes,
+      limit_bytes: limitBytes,
+    })),
+    heartbeat_age_ms: heartbeatAgeMs,
+    primary_idle: idle === null ? null : { for_ms: idle.forMs, limit_ms: idle.limitMs, log_moved_bytes: idle.logMovedBytes },
   };
 }
 
@@ -70,6 +90,7 @@ export function tableJson(status: TableStatus): TableJson {
     drift_by_kind: { ...status.drift },
     dead_letters: status.deadLetters,
     missing_evidence: status.missingEvidence,
+    pipeline: status.pipeline.map(findingJson),
     last_clean_sweep: isoTime(status.lastCleanSweepMs),
     last_sweep_ended: isoTime(status.lastSweepEndedMs),
     last_clean_incremental_sweep: isoTime(status.lastCleanIncrementalMs),

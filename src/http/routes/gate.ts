@@ -41,7 +41,7 @@ async function unevaluated(view: ServiceView, phase: Phase | null, nowMs: number
     verdict: 'unknown',
     action: 'hold',
     phase: phase ?? (await phaseOf(view)),
-    reasons: [{ code: 'evaluation_failed', table: null, message: 'the gate could not be evaluated; the log says why', observed: null, limit: null }],
+    reasons: [{ code: 'evaluation_failed', severity: 'unknown', table: null, message: 'the gate could not be evaluated; the log says why', observed: null, limit: null }],
     evaluatedAtMs: nowMs,
   };
 }

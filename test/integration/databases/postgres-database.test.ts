@@ -288,6 +288,15 @@ describe('what a database says of itself', () => {
     expect(log.slots).toEqual([expect.objectContaining({ name: 'one', plugin: 'pgoutput', active: false, readerPid: null })]);
     expect(log.insertLsn).toBeGreaterThanOrEqual(log.slots[0]?.confirmedFlushLsn ?? 0n);
     expect((await neu.logProgress(FOREVER)).slots).toEqual([]);
+    expect(log.slots[0]).toMatchObject({ walStatus: 'reserved', safeWalBytes: null });
+    expect(log.slots[0]?.restartLsn ?? 0n).toBeGreaterThan(0n);
+    expect(log.slotWalLimitBytes).toBeNull();
+    await servers.old.query(`ALTER SYSTEM SET max_slot_wal_keep_size = '64MB'`);
+    await servers.old.query('SELECT pg_reload_conf()');
+    await expect.poll(async () => (await old.logProgress(FOREVER)).slotWalLimitBytes).toBe(67_108_864n);
+    expect((await old.logProgress(FOREVER)).slots[0]?.safeWalBytes ?? 0n).toBeGreaterThan(0n);
+    await servers.old.query('ALTER SYSTEM RESET max_slot_wal_keep_size');
+    await servers.old.query('SELECT pg_reload_conf()');
     expect(await old.subscriptionSlots(FOREVER)).toEqual([]);
     await servers.new.query(`CREATE SUBSCRIPTION s CONNECTION 'host=127.0.0.1 dbname=none' PUBLICATION p WITH (connect = false, slot_name = 'fed')`);
     expect(await neu.subscriptionSlots(FOREVER)).toEqual(['fed']);

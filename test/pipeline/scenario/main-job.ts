@@ -190,9 +190,59 @@ export function mainJob(kind: SourceKind): void {
         const summary = await run.summary();
         expect(summary.verified_through).toBe(held);
         expect(summary.open_drift).toBe(0);
+        expect(summary.source.primary_idle).toBeNull();
         await run.stack.connect?.resume('source');
         await settled();
         await expect.poll(async () => (await run.summary()).gate.verdict, EVENTUALLY).toBe('pass');
+        await expect.poll(async () => (await run.summary()).source.primary_idle?.for_ms ?? 0, EVENTUALLY).toBeGreaterThanOrEqual(10_000);
+        expect((await run.summary()).pipeline).toEqual([]);
+      });
+
+      it('tells a sink that is gone from an idle primary, though nothing waits for it', async () => {
+        await run.stack.connect?.stopConnector('sink');
+        await expect.poll(async () => (await run.summary()).pipeline.map(({ finding }) => finding), EVENTUALLY).toEqual(['sink_stopped']);
+        expect((await run.summary()).gate.reasons.map(({ code }) => code)).toContain('sink_stopped');
+        await run.stack.connect?.resume('sink');
+        await expect.poll(async () => (await run.summary()).pipeline, EVENTUALLY).toEqual([]);
+      });
+
+      it('tells of log that a slot holds back, of a slot whose log is gone, and of one that was dropped, and owes sweeps', async () => {
+        const { old } = run.stack;
+        const findings = async (): Promise<readonly string[]> => (await run.summary()).pipeline.map(({ finding }) => finding);
+        await run.stack.connect?.stopConnector('source');
+        await old.query(`ALTER SYSTEM SET max_slot_wal_keep_size = '64MB'`);
+        await old.query('SELECT pg_reload_conf()');
+        const fill = async (): Promise<void> => {
+          await old.query(`CREATE TABLE IF NOT EXISTS filler (t text)`);
+          await old.query(`INSERT INTO filler SELECT repeat(md5(i::text), 60) FROM generate_series(1, 10000) i`);
+          await old.query('TRUNCATE filler');
+          await old.query('SELECT pg_switch_wal()');
+        };
+        await expect
+          .poll(async () => {
+            await fill();
+            return await findings();
+          }, EVENTUALLY)
+          .toContain('slot_wal_growing');
+        await expect
+          .poll(async () => {
+            await fill();
+            await old.query('CHECKPOINT');
+            return await findings();
+          }, EVENTUALLY)
+          .toEqual(['source_slot_lost']);
+        await old.query(`SELECT pg_drop_replication_slot('debezium')`);
+        await old.query('ALTER SYSTEM RESET max_slot_wal_keep_size');
+        await old.query('SELECT pg_reload_conf()');
+        await expect.poll(findings, EVENTUALLY).toEqual(['source_slot_missing']);
+        const held = (await run.summary()).verified_through;
+        // A slot that is made anew knows nothing of what was written without one: no event tells of it.
+        await old.query(`UPDATE customers SET notes = 'in no stream' WHERE id = 960`);
+        await old.query(`SELECT pg_create_logical_replication_slot('debezium', 'pgoutput')`);
+        await expect.poll(findings, EVENTUALLY).toEqual(['source_connector_stopped']);
+        expect((await run.summary()).verified_through).toBe(held);
+        const drift = await found('public.customers', { id: 960 });
+        expect(drift.found_by).toBe('sweep');
       });
     }
   });

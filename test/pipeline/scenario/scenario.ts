@@ -16,8 +16,12 @@ export interface SummaryJson {
   readonly verified_through: string | null;
   readonly verified_lag_ms: number | null;
   readonly open_drift: number;
-  readonly pipeline: readonly { readonly finding: string }[];
-  readonly gate: { readonly verdict: string };
+  readonly pipeline: readonly { readonly finding: string; readonly observed: number | null; readonly limit: number | null }[];
+  readonly source: {
+    readonly slots: readonly { readonly name: string; readonly active: boolean; readonly wal_status: string | null; readonly retained_bytes: number | null }[];
+    readonly primary_idle: { readonly for_ms: number } | null;
+  };
+  readonly gate: { readonly verdict: string; readonly reasons: readonly { readonly code: string }[] };
   readonly tables: readonly {
     readonly table: string;
     readonly pending: number;

@@ -27,6 +27,7 @@ describe('what is loaded', () => {
       lagWindowMs: 3_600_000,
       sweepMaxAgeMs: 86_400_000,
       runwayMs: 86_400_000,
+      slotWalBytes: null,
     });
     expect(config.settleMs).toBe(10_000);
     expect(config.gate.canary).toEqual({ maxDriftRows: 0, verifiedWithinMs: 5_000, sweepMaxAgeMs: 86_400_000 });

@@ -24,7 +24,7 @@ function table(change: Partial<GateTableEvidence> = {}): GateTableEvidence {
 }
 
 function evidence(...tables: GateTableEvidence[]): GateEvidence {
-  return { tables, pipeline: [] };
+  return { tables, pipeline: [], explanations: [] };
 }
 
 describe('evaluateGate', () => {
@@ -88,20 +88,20 @@ describe('evaluateGate', () => {
 
   it('reports how far behind in seconds and which part of the pipeline stands', () => {
     const report = evaluateGate(
-      { tables: [table({ verifiedThroughMs: NOW - 65_432 })], pipeline: [{ code: 'sink_stopped', message: 'the sink has applied nothing for 60 s' }] },
+      { tables: [table({ verifiedThroughMs: NOW - 65_432 })], pipeline: [{ code: 'sink_stopped', message: 'the sink has applied nothing for 60 s', observed: 60, limit: 5 }], explanations: [] },
       POLICY,
       'runway',
       NOW,
     );
     expect(report.verdict).toBe('fail');
-    expect(report.reasons.map((reason) => reason.code)).toEqual(['verified_through_behind', 'pipeline']);
+    expect(report.reasons.map((reason) => reason.code)).toEqual(['verified_through_behind', 'sink_stopped']);
     expect(report.reasons[0]).toMatchObject({ observed: 65.432, limit: 5 });
     expect(report.reasons[0]?.message).toContain('sink_stopped');
   });
 
   it('is unknown while any part of the pipeline is out of sight', () => {
-    const report = evaluateGate({ tables: [table()], pipeline: [{ code: 'replica_unreachable', message: 'new does not answer' }] }, POLICY, 'canary', NOW);
-    expect(report).toMatchObject({ verdict: 'unknown', reasons: [{ code: 'pipeline', observed: 'replica_unreachable', message: 'new does not answer' }] });
+    const report = evaluateGate({ ...evidence(table()), pipeline: [{ code: 'replica_unreachable', message: 'new does not answer', observed: null, limit: null }] }, POLICY, 'canary', NOW);
+    expect(report).toMatchObject({ verdict: 'unknown', reasons: [{ code: 'replica_unreachable', severity: 'unknown', message: 'new does not answer' }] });
   });
 });
 
@@ -125,7 +125,8 @@ const goodTable: fc.Arbitrary<GateTableEvidence> = fc
   .map(({ behindMs, sweptMs }) => table({ verifiedThroughMs: NOW - behindMs, lastCleanSweepMs: NOW - sweptMs, lastSweepEndedMs: NOW - sweptMs }));
 const anyEvidence: fc.Arbitrary<GateEvidence> = fc.record({
   tables: fc.array(fc.oneof(anyTable, goodTable), { maxLength: 4 }),
-  pipeline: fc.array(fc.constant({ code: 'sink_stopped', message: 'stopped' }), { maxLength: 1 }),
+  pipeline: fc.array(fc.constant({ code: 'sink_stopped', message: 'stopped', observed: 30, limit: 5 }), { maxLength: 1 }),
+  explanations: fc.array(fc.constant({ code: 'primary_idle', message: 'idle', observed: 60, limit: 10 }), { maxLength: 1 }),
 });
 const anyPolicy: fc.Arbitrary<GatePolicy> = fc.record({
   maxDriftRows: fc.integer({ min: 0, max: 8 }),
@@ -134,9 +135,22 @@ const anyPolicy: fc.Arbitrary<GatePolicy> = fc.record({
 });
 const anyPhase = fc.constantFrom(...PHASES);
 
+describe('what explains and is no failure', () => {
+  const idle = { code: 'primary_idle', message: 'the primary is idle', observed: 60, limit: 10 };
+
+  it('is told after the reasons where the gate does not pass, and changes no verdict', () => {
+    const late = { ...evidence(table({ verifiedThroughMs: NOW - 65_432 })), explanations: [idle] };
+    expect(evaluateGate(late, POLICY, 'runway', NOW).reasons.map(({ code, severity }) => [code, severity])).toEqual([
+      ['verified_through_behind', 'fail'],
+      ['primary_idle', 'info'],
+    ]);
+    expect(evaluateGate({ ...evidence(table()), explanations: [idle] }, POLICY, 'runway', NOW)).toMatchObject({ verdict: 'pass', reasons: [] });
+  });
+});
+
 describe('properties of the gate', () => {
   it('good evidence passes', () => {
-    fc.assert(fc.property(fc.array(goodTable, { minLength: 1, maxLength: 4 }), anyPhase, (tables, phase) => evaluateGate({ tables, pipeline: [] }, POLICY, phase, NOW).verdict === 'pass'));
+    fc.assert(fc.property(fc.array(goodTable, { minLength: 1, maxLength: 4 }), anyPhase, (tables, phase) => evaluateGate(evidence(...tables), POLICY, phase, NOW).verdict === 'pass'));
   });
 
   it('any one piece of missing evidence never passes, whatever the policy', () => {
@@ -203,7 +217,7 @@ describe('properties of the gate', () => {
     fc.assert(
       fc.property(anyEvidence, anyPolicy, anyPhase, (given, policy, phase) => {
         const before = evaluateGate({ ...given, pipeline: [] }, policy, phase, NOW);
-        const after = evaluateGate({ ...given, pipeline: [{ code: 'primary_unreachable', message: 'gone' }] }, policy, phase, NOW);
+        const after = evaluateGate({ ...given, pipeline: [{ code: 'primary_unreachable', message: 'gone', observed: null, limit: null }] }, policy, phase, NOW);
         return after.verdict !== 'pass' && RANK[after.verdict] >= RANK[before.verdict];
       }),
     );

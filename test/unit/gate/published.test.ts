@@ -22,7 +22,7 @@ const TABLE: GateTableEvidence = {
 function said(table: Partial<GateTableEvidence> = {}): Published {
   const summary = summaryWith();
   const policies = Object.fromEntries(PHASES.map((phase) => [phase, POLICY])) as Record<Phase, GatePolicy>;
-  return { summary, lag: [], evidence: { tables: [{ ...TABLE, ...table }], pipeline: [] }, policies, sweep: null, processes: 0, atMs: NOW_MS };
+  return { summary, lag: [], evidence: { tables: [{ ...TABLE, ...table }], pipeline: [], explanations: [] }, policies, sweep: null, processes: 0, atMs: NOW_MS };
 }
 const after = (ageMs: number, table: Partial<GateTableEvidence> = {}) => heard({ body: JSON.stringify(said(table)), ageMs });
 

@@ -395,7 +395,7 @@ describe('gate', () => {
       verdict: 'fail',
       action: 'rollback',
       phase: 'canary',
-      reasons: [{ code: 'open_drift', table: 'public.payments', message: '3 row(s) drift; 0 allowed', observed: 3, limit: 0 }],
+      reasons: [{ code: 'open_drift', severity: 'fail', table: 'public.payments', message: '3 row(s) drift; 0 allowed', observed: 3, limit: 0 }],
       evaluated_at: new Date(NOW_MS).toISOString(),
     });
     expect((await client.get('/v1/gate?phase=runway')).json()).toMatchObject({ phase: 'runway' });

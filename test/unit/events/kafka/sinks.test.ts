@@ -6,7 +6,7 @@ function group(name: string, committed: Record<string, Record<number, bigint>>, 
   const byTopic = Object.entries(committed).map(
     ([topic, offsets]) => [topic, new Map(Object.entries(offsets).map(([partition, offset]) => [Number(partition), offset]))] as const,
   );
-  return { group: name, committed: new Map(byTopic), assigned: new Set(assigned) };
+  return { group: name, committed: new Map(byTopic), assigned: new Set(assigned), members: 0 };
 }
 
 describe('the sink of a topic', () => {

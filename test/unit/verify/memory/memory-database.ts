@@ -23,7 +23,7 @@ export class MemoryDatabase implements Database {
   readonly rows = new Map<KeyId, { row: Row; committedAtUs: bigint | null }>();
   /** Rows of a table without a key. */
   bag: readonly Row[] = [];
-  progress: () => Omit<LogProgress, 'clockUs'> = () => ({ insertLsn: 0n, slots: [] });
+  progress: () => Omit<LogProgress, 'clockUs'> = () => ({ insertLsn: 0n, slots: [], slotWalLimitBytes: null });
   pressureNow: () => Pressure = () => ({ lockWaits: 0, activeSessions: 0, standbyLagMs: 0 });
   /** Called before each question; throws to make it fail. */
   trouble: (question: string) => void = () => undefined;

@@ -106,7 +106,8 @@ export class World {
     this.state.writeMs = () => clock.sleep(this.random.between(0, 30));
     this.old.progress = () => ({
       insertLsn: this.lsn,
-      slots: [{ name: 'source', plugin: 'pgoutput', active: true, confirmedFlushLsn: this.confirmedLsn, receivedLsn: null, readerPid: 1 }],
+      slots: [{ name: 'source', plugin: 'pgoutput', active: true, confirmedFlushLsn: this.confirmedLsn, receivedLsn: null, readerPid: 1, walStatus: 'reserved', restartLsn: this.confirmedLsn, safeWalBytes: null }],
+      slotWalLimitBytes: null,
     });
     for (let index = 0; index < BASE_ROWS; index++) {
       const row = [`k${index}`, 'a', 'x'];
@@ -143,6 +144,7 @@ export class World {
         appliedOffsets: () =>
           Promise.resolve(new Map(this.options.sinkKnown ? partitions.map((one) => [partitionId(one), BigInt(this.committed[one.partition] ?? 0)]) : [])),
         heartbeatEnds: () => Promise.resolve(new Map()),
+        sinkMembers: null,
       },
       partitions: (_pair, side) => this.partitionsOf(side),
       slotName: 'source',
@@ -172,7 +174,7 @@ export class World {
       primary: 'old',
       events: null,
       samples: { values: 'full' },
-      slo: { lagBudgetMs: 2_000, lagWindowMs: 60_000 },
+      slo: { lagBudgetMs: 2_000, lagWindowMs: 60_000, slotWalBytes: null },
       settleMs: 3_000,
       checks: { readBatch: 5, maxPending: 40 },
       sweep: { chunkRows: 3, concurrency: 2, maxRowsPerSecond: null, everyMs: 5_000, strategy: 'auto', pause: { lagMs: 30_000, lockWaits: true, activeSessions: null } },
