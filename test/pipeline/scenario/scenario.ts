@@ -25,6 +25,7 @@ export interface SummaryJson {
   readonly tables: readonly {
     readonly table: string;
     readonly pending: number;
+    readonly held_by: string | null;
     readonly rows: { readonly old: string | number | null; readonly new: string | number | null };
     readonly row_count_delta: string | number | null;
   }[];
