@@ -84,7 +84,8 @@ export class World {
     }
     (this.old[0] as MemoryDatabase).progress = () => ({
       insertLsn: this.pipeline.lsn,
-      slots: [{ name: 'source', plugin: 'pgoutput', active: true, confirmedFlushLsn: this.pipeline.confirmedLsn, receivedLsn: null, readerPid: 1 }],
+      slots: [{ name: 'source', plugin: 'pgoutput', active: true, confirmedFlushLsn: this.pipeline.confirmedLsn, receivedLsn: null, readerPid: 1, walStatus: 'reserved', restartLsn: this.pipeline.confirmedLsn, safeWalBytes: null }],
+      slotWalLimitBytes: null,
     });
   }
 
@@ -147,6 +148,7 @@ export class World {
         endOffsets: () => Promise.resolve(new Map(all.map(({ partition, records }) => [partitionId(partition), BigInt(records.length)]))),
         appliedOffsets: () => Promise.resolve(new Map(settings.sinkKnown ? all.map(({ partition, committed }) => [partitionId(partition), BigInt(committed)]) : [])),
         heartbeatEnds: () => Promise.resolve(new Map()),
+        sinkMembers: null,
       }),
       partitions: (pair, side) => (side === 'old' ? lanes(pair) : []),
       slotName: 'source',
@@ -170,11 +172,12 @@ export class World {
       primary: 'old',
       events: null,
       samples: { values: 'full' },
-      slo: { lagBudgetMs: 2_000, lagWindowMs: 60_000 },
+      slo: { lagBudgetMs: 2_000, lagWindowMs: 60_000, slotWalBytes: null },
       settleMs: settings.settleMs,
       checks: { readBatch: 5, maxPending: settings.maxPending },
       sweep: { chunkRows: 3, concurrency: 1, maxRowsPerSecond: null, everyMs: null, strategy: 'auto', pause: { lagMs: 30_000, lockWaits: true, activeSessions: null } },
       gate: {},
+      tables: [],
     } as unknown as Config;
     const core = await buildCore({ config, paired, pipeline, store, shelf: null, metrics: new CountingMetrics(), clock: life.clock, signal, onFinding: () => undefined, hasher });
     const progress = core.progress as NonNullable<Core['progress']>;
