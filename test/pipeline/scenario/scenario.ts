@@ -106,7 +106,8 @@ ${TABLES.map((table) => `  - { old: ${table} }`).join('\n')}
 `;
 }
 
-async function connectKafka(stack: Stack): Promise<void> {
+/** Starts Debezium on old, and the sink to new once the topics are there. */
+export async function connectKafka(stack: Stack): Promise<void> {
   const { connect, kafka } = stack;
   if (connect === null || kafka === null) throw new Error('the stack has no Kafka');
   const database = new URL(stack.old.url()).pathname.slice(1);
