@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Checkpointer, type CheckpointerParts } from '../../../src/verify/checkpointer.ts';
 
-const nothing = { undo: () => undefined };
+const nothing = { done: () => undefined, undo: () => undefined };
 
 /** A stream that is one record further at each checkpoint, and nothing else to write. */
 function parts(source: CheckpointerParts['source'], written: string[]): CheckpointerParts {
