@@ -6,8 +6,9 @@ import { PlaceholderForms } from '../domain/causes/placeholder.ts';
 import type { Drift } from '../domain/drift.ts';
 import { isBag, isKeyOf } from '../domain/bag.ts';
 import { ClockSkew } from '../domain/clock-skew.ts';
+import { KeySample } from '../domain/key-sample.ts';
 import { LagWindow } from '../domain/lag-window.ts';
-import { otherSide, type Pair } from '../domain/pair.ts';
+import { otherSide, qualifiedName, type Pair } from '../domain/pair.ts';
 import type { Hasher } from '../domain/recheck.ts';
 import { Sampler } from '../domain/samples.ts';
 import { Watermarks } from '../domain/watermarks.ts';
@@ -94,7 +95,8 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
   const tables = pairs.map((pair) => pair.id);
   const pending = new PendingChecks(pairs);
   const book = new DriftBook(pairs, { sampler, metrics, makeId, placeholder: new PlaceholderForms(placeholdersOf(config)), ...(options.onDrift === undefined ? {} : { handOver: options.onDrift }) });
-  const proofs = new Proofs(tables);
+  const samples = new Map(config.tables.filter(({ sampleRatio }) => sampleRatio < 1).map(({ old, sampleRatio }) => [qualifiedName(old), new KeySample(sampleRatio, hasher)]));
+  const proofs = new Proofs(tables, new Set(samples.keys()));
   const comparisonOf = (pair: Pair): string => hasher(JSON.stringify(pair)).toString(16);
   const touched = new TouchedKeys(pairs, comparisonOf);
   const deadLetters = new DeadLetterQueue();
@@ -231,6 +233,11 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
           hurry: () => checkpointer.hurry(),
           history,
           replicaEvents,
+          // A key that is looked at for another reason needs its changes too: else they would look as if the stream lacked them.
+          isChecked: (table, id) => {
+            const sample = samples.get(table);
+            return sample === undefined || sample.has(id) || pending.get(table, id) !== undefined || book.get(table, id) !== undefined;
+          },
           watermarks,
           skew,
           ...(options.onDeadLetter === undefined ? {} : { onDeadLetter: options.onDeadLetter }),
@@ -281,6 +288,7 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     skew,
     health,
     source: () => watch.status(),
+    samples,
     clock,
     gate: config.gate,
     lagWindowMs: config.slo.lagWindowMs,

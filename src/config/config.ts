@@ -71,6 +71,8 @@ export interface TableConfig {
   /** Row filters as SQL, by side. */
   readonly where: { readonly [side in Side]?: string };
   readonly columns: ReadonlyMap<string, ColumnRules>;
+  /** Share of the keys whose changes are checked, above 0 and up to 1. */
+  readonly sampleRatio: number;
 }
 
 /** The effective configuration: resolved, typed, defaults filled in; units are in the names. */

@@ -208,6 +208,7 @@ class Resolver {
       topic: table.topic ?? {},
       key: table.key ?? null,
       where: table.where ?? {},
+      sampleRatio: table.checks?.sample ?? 1,
       columns: new Map(Object.entries(table.columns ?? {}).map(([name, rules]) => [name, this.#column(name, rules, table, index)])),
     };
   }
@@ -303,6 +304,7 @@ function policies(document: Document, lagBudgetMs: number, sweepMaxAgeMs: number
         maxDriftRows: policy?.max_drift_rows ?? DEFAULTS.maxDriftRows,
         verifiedWithinMs: policy?.verified_within === undefined ? lagBudgetMs : milliseconds(policy.verified_within),
         sweepMaxAgeMs: policy?.sweep_max_age === undefined ? sweepMaxAgeMs : milliseconds(policy.sweep_max_age),
+        allowSampled: policy?.allow_sampled ?? false,
       },
     ];
   });

@@ -214,6 +214,9 @@ const policy = section({
     duration('How far verified-through may be behind.', { [DEFAULT_NOTE]: '`slo.lag.budget`' }),
   ),
   sweep_max_age: Type.Optional(duration('Oldest clean sweep that still counts.', { [DEFAULT_NOTE]: '`slo.sweep.max_age`' })),
+  allow_sampled: Type.Optional(
+    Type.Boolean({ [EXPECTED]: 'true or false', default: false, description: 'Whether it may pass where only a sample of a table’s changes is checked.' }),
+  ),
 });
 
 const gate = section(Object.fromEntries(PHASES.map((phase) => [phase, Type.Optional(policy)])) as GateProperties, {
@@ -340,6 +343,22 @@ const table = section(
       section(
         { old: Type.Optional(text('Condition on old.')), new: Type.Optional(text('Condition on new.')) },
         { description: 'SQL conditions that choose the rows to compare.' },
+      ),
+    ),
+    checks: Type.Optional(
+      section(
+        {
+          sample: Type.Optional(
+            Type.Number({
+              exclusiveMinimum: 0,
+              maximum: 1,
+              [EXPECTED]: 'a number above 0 and up to 1, such as 0.1',
+              default: 1,
+              description: 'Share of the keys whose changes are checked, chosen by a hash of the key, always the same ones. Sweeps compare all rows, and all events are counted. Below 1 the gate is `unknown` unless `allow_sampled`.',
+            }),
+          ),
+        },
+        { description: 'Checks of its changed keys.' },
       ),
     ),
     columns: Type.Optional(

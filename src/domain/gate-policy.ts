@@ -44,18 +44,23 @@ export function evaluateGate(evidence: GateEvidence, policy: GatePolicy, phase: 
       findings.push(unknown('unverifiable', table.table, `${table.unverifiable} key(s) of ${table.table} could not be verified`, table.unverifiable, 0));
     }
   }
+  const sampled = evidence.tables.filter((table) => !(table.sampleRatio >= 1));
+  if (!policy.allowSampled) {
+    for (const table of sampled) findings.push({ verdict: 'unknown', reason: { ...sampledReason(table), severity: 'unknown' } });
+  }
   for (const finding of evidence.pipeline) {
     findings.push(unknown(finding.code, null, finding.message, finding.observed, finding.limit));
   }
 
   const failed = findings.filter((finding) => finding.verdict === 'fail');
   const verdict: GateVerdict = failed.length > 0 ? 'fail' : findings.length > 0 ? 'unknown' : 'pass';
+  const told = policy.allowSampled ? sampled.map(sampledReason) : [];
   const explained = verdict === 'pass' ? [] : evidence.explanations.map(({ code, message, observed, limit }) => info(code, null, message, observed, limit));
   return {
     verdict,
     action: verdict === 'pass' ? 'proceed' : phase === 'canary' && overDrift ? 'rollback' : 'hold',
     phase,
-    reasons: [...[...failed, ...findings.filter((finding) => finding.verdict === 'unknown')].map((finding) => finding.reason), ...explained],
+    reasons: [...[...failed, ...findings.filter((finding) => finding.verdict === 'unknown')].map((finding) => finding.reason), ...told, ...explained],
     evaluatedAtMs: nowMs,
   };
 }
@@ -132,6 +137,11 @@ function fail(code: string, table: string | null, message: string, observed: str
 
 function unknown(code: string, table: string | null, message: string, observed: string | number | null, limit: string | number | null): Finding {
   return { verdict: 'unknown', reason: { code, severity: 'unknown', table, message, observed: shown(observed), limit: shown(limit) } };
+}
+
+/** Verified-through speaks of the sample alone: of the other keys' changes only sweeps tell. */
+function sampledReason({ table, sampleRatio }: GateTableEvidence): GateReason {
+  return info('sampled', table, `only a sample of the changes of ${table} is checked: of the other keys only sweeps tell`, sampleRatio, 1);
 }
 
 function info(code: string, table: string | null, message: string, observed: string | number | null, limit: string | number | null): GateReason {

@@ -31,6 +31,8 @@ export interface GatePolicy {
   readonly maxDriftRows: number;
   readonly verifiedWithinMs: number;
   readonly sweepMaxAgeMs: number;
+  /** Whether it may pass where only a sample of a table's changes is checked. */
+  readonly allowSampled: boolean;
 }
 
 /** What is known of one table when the gate is asked; null is not known. */
@@ -41,6 +43,8 @@ export interface GateTableEvidence {
   readonly verifiedThroughHeldBy: string | null;
   /** No change of it is checked: verified-through stands where its last sweep began. */
   readonly sweepOnly: boolean;
+  /** Share of the keys whose changes are checked; 1: all of them. */
+  readonly sampleRatio: number;
   readonly lastCleanSweepMs: number | null;
   readonly lastSweepEndedMs: number | null;
   readonly deadLetters: number;

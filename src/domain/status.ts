@@ -132,8 +132,8 @@ export interface SchemaFinding {
   readonly message: string;
 }
 
-/** What looks at a table's rows: of one without a key, sweeps alone. */
-export type Coverage = 'stream_and_sweep' | 'sweep_only';
+/** What looks at a table's rows: of one without a key, sweeps alone; `sampled`: sweeps at all, the stream at a part of the keys. */
+export type Coverage = 'stream_and_sweep' | 'sampled' | 'sweep_only';
 
 export interface TableStatus {
   readonly table: string;
@@ -147,6 +147,8 @@ export interface TableStatus {
   /** Why there is none, or why it stands still; null when it moves. */
   readonly verifiedThroughHeldBy: string | null;
   readonly coverage: Coverage;
+  /** Share of the keys whose changes are checked; 1: all of them. */
+  readonly sampleRatio: number;
   readonly lag: LagFigures;
   readonly pendingChecks: number;
   readonly oldestPendingMs: number | null;

@@ -29,7 +29,7 @@ const CHECK_VERDICTS: readonly RowCheckResult['verdict'][] = ['match', 'mismatch
 const ACTIONS: readonly GateReport['action'][] = ['proceed', 'hold', 'rollback'];
 const GATE_VERDICTS: readonly GateReport['verdict'][] = ['pass', 'fail', 'unknown'];
 const SIDES: readonly Side[] = ['old', 'new'];
-const COVERAGES = ['stream_and_sweep', 'sweep_only'] as const;
+const COVERAGES = ['stream_and_sweep', 'sampled', 'sweep_only'] as const;
 const STRATEGIES = ['portable', 'fast', 'client'] as const;
 const REASON_SEVERITIES = ['fail', 'unknown', 'info'] as const;
 const SEVERITIES = ['info', 'warning', 'error'] as const;
@@ -307,7 +307,8 @@ export const TableSchema = Closed(
     table: Type.String(),
     new_table: Type.String(),
     key: Type.Array(Type.String({ description: 'Empty: the table is compared as a bag of rows, and its drift is known by `row_hash`' })),
-    coverage: OneOf(COVERAGES),
+    coverage: OneOf(COVERAGES, '`sampled`: of the stream’s changes only those of a part of the keys are checked, and verified-through speaks of those'),
+    sample_ratio: Type.Number({ description: 'Share of the keys whose changes are checked' }),
     verified_through: Nullable(Time),
     held_by: Nullable(Type.String({ description: 'Why verified-through is absent or stands still' })),
     rows: SideCounts,

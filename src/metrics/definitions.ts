@@ -66,6 +66,7 @@ export const METRICS = {
   checks: counter('lockstep_checks_total', 'Reads of a key on both sides, by what they came to.', ['table', 'verdict']),
   pairedEvents: counter('lockstep_paired_events_total', "Changes proven by the replica's own events of them, without a read.", ['table']),
   pendingChecks: gauge('lockstep_pending_checks', 'Changed keys not yet proven equal.', ['table']),
+  sampleRatio: gauge('lockstep_table_sample_ratio', 'Share of the keys whose changes are checked; 1: all of them. Sweeps compare all rows.', ['table']),
   hotKeys: gauge('lockstep_hot_keys', 'Pending keys that change faster than they can be confirmed.', ['table']),
   unverifiableKeys: gauge('lockstep_unverifiable_keys', 'Keys that could not be verified.', ['table']),
   driftRows: gauge('lockstep_drift_rows', 'Rows with open drift.', ['table', 'kind']),

@@ -48,6 +48,7 @@ export class Metrics implements VerifyMetrics {
   readonly #lag = this.#histogram(METRICS.lag);
   readonly #driftDetection = this.#histogram(METRICS.driftDetection);
   readonly #pendingChecks = this.#gauge(METRICS.pendingChecks);
+  readonly #sampleRatio = this.#gauge(METRICS.sampleRatio);
   readonly #hotKeys = this.#gauge(METRICS.hotKeys);
   readonly #unverifiableKeys = this.#gauge(METRICS.unverifiableKeys);
   readonly #driftRows = this.#gauge(METRICS.driftRows);
@@ -225,6 +226,7 @@ export class Metrics implements VerifyMetrics {
     this.#pendingChecks.set({ table }, status.pendingChecks);
     this.#hotKeys.set({ table }, status.hotKeys);
     this.#unverifiableKeys.set({ table }, status.unverifiable);
+    this.#sampleRatio.set({ table }, status.sampleRatio);
     this.#deadLettersOpen.set({ table }, status.deadLetters);
     for (const kind of DRIFT_KINDS) this.#driftRows.set({ table, kind }, status.drift[kind]);
     if (status.verifiedThroughMs !== null) {

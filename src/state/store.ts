@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import type { Socket } from 'node:net';
 import pg from 'pg';
 import type { Pool, PoolClient } from 'pg';
 import { partitionId, type StreamPartition } from '../domain/change.ts';
@@ -44,17 +43,17 @@ const CONNECT_TIMEOUT_MS = 5_000;
 /** No statement of ours takes longer on a healthy server; a stuck one must not hold up the checkpoints. */
 const STATEMENT_TIMEOUT_MS = 30_000;
 
+/** A server that does not answer at all, its connection open, is given up a little later than it would have given up the statement. */
+const SILENCE_MS = 5_000;
+
 /** A session that stops in a transaction (our machine gone, our process frozen) holds the writer's row: no longer than until its process counts as dead. */
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000;
 
-/**
- * A server from which nothing comes for so long is taken to be gone, its connection open: statements of ours are parted so
- * that each takes a second or two, and a lock is held by none that is frozen for longer than ten.
- */
-const SILENCE_MS = 15_000;
+/** The largest checkpoint, or reading all that is stored, takes some seconds a statement: beyond this it is stuck. */
+const TRANSACTION_LIMIT_MS = 120_000;
 
 /** Saying that this process lives is worth nothing once others may take it for dead. */
-const RENEW_SILENCE_MS = 5_000;
+const RENEW_LIMIT_MS = 5_000;
 
 /** Connections that are told to end on a silent road do not. */
 const CLOSE_LIMIT_MS = 5_000;
@@ -83,11 +82,11 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
       max: options.pool ?? DEFAULT_POOL,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       statement_timeout: STATEMENT_TIMEOUT_MS,
+      query_timeout: STATEMENT_TIMEOUT_MS + SILENCE_MS,
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
       application_name: 'lockstep-state',
       keepAlive: true,
     });
-    this.#pool.on('connect', giveUpWhenSilent);
     this.#pool.on('error', () => {
       // An idle connection ended; the next query opens another or says why it cannot.
     });
@@ -129,7 +128,7 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
     return await this.#transaction('renewing', async (client) => {
       await writeReplica(client, this.#migration, self, helps);
       return await renewLeases(client, this.#migration, self.id);
-    }, RENEW_SILENCE_MS);
+    }, RENEW_LIMIT_MS);
   }
 
   /** This process ends: another may take its place at once. */
@@ -303,8 +302,8 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
     });
   }
 
-  /** @param silenceMs the connection is given up when nothing has come over it for so long */
-  async #transaction<T>(doing: string, work: (client: PoolClient) => Promise<T>, silenceMs: number = SILENCE_MS): Promise<T> {
+  /** @param limitMs the connection is given up when the transaction takes longer */
+  async #transaction<T>(doing: string, work: (client: PoolClient) => Promise<T>, limitMs: number = TRANSACTION_LIMIT_MS): Promise<T> {
     let client: PoolClient;
     try {
       client = await this.#pool.connect();
@@ -315,7 +314,7 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
     const ended = (): void => undefined;
     client.on('error', ended);
     let broken: Error | undefined;
-    streamOf(client).setTimeout(silenceMs);
+    const limit = setTimeout(() => giveUp(client), limitMs);
     try {
       await client.query('BEGIN');
       const result = await work(client);
@@ -326,7 +325,7 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
       else await client.query('ROLLBACK').catch((failure: Error) => (broken = failure));
       throw stateFailure(error, doing);
     } finally {
-      streamOf(client).setTimeout(SILENCE_MS);
+      clearTimeout(limit);
       client.removeListener('error', ended);
       client.release(broken);
     }
@@ -341,21 +340,10 @@ export class PostgresStateStore implements VerifyStore, DeadLetterShelf {
   }
 }
 
-/** The driver's own socket, which its types do not tell of. */
-function streamOf(client: pg.ClientBase): Socket {
-  return (client as unknown as { readonly connection: { readonly stream: Socket } }).connection.stream;
-}
-
-/** Breaks the connection once nothing has come or gone over it for so long: what waits for it rejects, and one that is idle is made anew. */
-function giveUpWhenSilent(client: pg.ClientBase): void {
-  const stream = streamOf(client);
-  stream.setTimeout(SILENCE_MS, () => {
-    // After a long turn of the event loop, or a freeze, what has come meanwhile is read only now.
-    const { bytesRead } = stream;
-    setImmediate(() => {
-      if (stream.bytesRead === bytesRead) stream.destroy();
-    });
-  });
+/** Breaks a connection whose other end is silent: what waits for it rejects. */
+function giveUp(client: PoolClient): void {
+  const { connection } = client as unknown as { readonly connection?: { readonly stream?: { destroy(): void } } };
+  connection?.stream?.destroy();
 }
 
 function pageSize(limit: number): number {

@@ -66,7 +66,11 @@ export class Proofs {
   /** By table: dead letters from before this were discharged by a sweep and are counted no more, ms since 1970. */
   private readonly sweptBeforeMs = new Map<string, number>();
 
-  constructor(tables: readonly string[]) {
+  /** Tables of whose changes not all are checked. */
+  private readonly sampled: ReadonlySet<string>;
+
+  constructor(tables: readonly string[], sampled: ReadonlySet<string> = new Set()) {
+    this.sampled = sampled;
     for (const table of tables) {
       this.byTable.set(table, {
         table,
@@ -207,7 +211,7 @@ export class Proofs {
   /** Whether each change that may not have reached the replica is known from the stream. */
   knowsAllChanges(table: string): boolean {
     const { provenSinceUs, deadLetters } = this.get(table);
-    return provenSinceUs !== null && deadLetters === 0 && !this.owesSweep(table);
+    return !this.sampled.has(table) && provenSinceUs !== null && deadLetters === 0 && !this.owesSweep(table);
   }
 
   /** A sweep ends without the verdict on a row that differed while a change of it was under way. */

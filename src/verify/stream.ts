@@ -4,7 +4,7 @@ import { isBag } from '../domain/bag.ts';
 import type { ClockSkew } from '../domain/clock-skew.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import { changeHash, changeUnknowns, hashBefore, type Hasher, type Version } from '../domain/recheck.ts';
-import { keyId } from '../domain/row.ts';
+import { keyId, type KeyId } from '../domain/row.ts';
 import type { Watermarks } from '../domain/watermarks.ts';
 import type { FirstLook } from './first-look.ts';
 import type { PendingChecks } from './pending-checks.ts';
@@ -31,6 +31,8 @@ export interface StreamParts {
   readonly hurry: () => void;
   readonly history: VersionHistory;
   readonly replicaEvents: ReplicaEvents;
+  /** Whether changes of this key are checked; of a sampled table not all are. */
+  readonly isChecked: (table: string, id: KeyId) => boolean;
   readonly watermarks: Watermarks;
   readonly skew: Readonly<Record<Side, ClockSkew>>;
   /** Told of each record that could not be decoded. */
@@ -193,9 +195,9 @@ export class Stream implements SourceListener {
     if (change.op === 'create') history.add(pair.id, id, null);
     const base = history.last(pair.id, id);
     const delayMs = replicaEvents.waitMs(pair) ?? this.firstLookMs(pair, change.committedAtUs);
-    const check = pending.addChange(pair, key, version, clock.nowMs(), delayMs, base);
+    const check = this.parts.isChecked(pair.id, id) ? pending.addChange(pair, key, version, clock.nowMs(), delayMs, base) : null;
     history.add(pair.id, id, version.unknownColumns.length === 0 ? version.hash : undefined);
-    if (!check.busy) replicaEvents.settle(check);
+    if (check !== null && !check.busy) replicaEvents.settle(check);
     watermarks.consumedChange(partition, change.committedAtUs);
     this.parts.onPrimaryChange(partition.topic, change.committedAtUs);
   }
@@ -216,6 +218,7 @@ export class Stream implements SourceListener {
     const isAnother = before === undefined ? hash === null : before !== hash;
     const isAlone = pending.get(pair.id, id) === undefined;
     history.add(pair.id, id, hash);
+    if (!this.parts.isChecked(pair.id, id)) return;
     const check = pending.suspect(pair, key, 'stream', clock.nowMs(), null);
     pending.hold(check, watermarks.partition(partition).watermarkUs ?? 0n, { position, atUs: this.primaryNowUs(), shows: isAlone && isAnother ? hash : undefined });
   }

@@ -4,6 +4,7 @@ import { undecodedRecords, type DeadLetterPlace } from '../domain/dead-letter.ts
 import type { Drift } from '../domain/drift.ts';
 import { evaluateGate } from '../domain/gate-policy.ts';
 import type { GateEvidence, GatePolicy, GateReport, Phase } from '../domain/gate.ts';
+import type { KeySample } from '../domain/key-sample.ts';
 import type { LagWindow } from '../domain/lag-window.ts';
 import type { Pair, Side } from '../domain/pair.ts';
 import { differingColumns, keyId, type RowKey } from '../domain/row.ts';
@@ -41,6 +42,8 @@ export interface VerificationParts {
   readonly lag: ReadonlyMap<string, LagWindow>;
   readonly skew: Readonly<Record<Side, ClockSkew>>;
   readonly health: Health;
+  /** By table: the keys whose changes are checked, where those are not all. */
+  readonly samples: ReadonlyMap<string, KeySample>;
   readonly source: () => SourceStatus;
   readonly clock: Clock;
   readonly gate: Readonly<Record<Phase, GatePolicy>>;
@@ -91,7 +94,8 @@ export class Verification {
       rowCountDelta: proof.oldRows === null || proof.newRows === null ? null : (proof.newRows - proof.oldRows).toString(),
       verifiedThroughMs: proof.writtenThroughUs === null ? null : this.hostMs(proof.writtenThroughUs),
       verifiedThroughHeldBy: proof.heldBy,
-      coverage: isBag(pair) ? 'sweep_only' : 'stream_and_sweep',
+      coverage: isBag(pair) ? 'sweep_only' : this.sampleRatio(pair) < 1 ? 'sampled' : 'stream_and_sweep',
+      sampleRatio: this.sampleRatio(pair),
       lag: this.lagFigures(pair, null, oldestPendingMs),
       pendingChecks: pending.tableSize(pair.id),
       oldestPendingMs,
@@ -228,12 +232,17 @@ export class Verification {
       verifiedThroughMs: proof.writtenThroughUs === null ? null : this.hostMs(proof.writtenThroughUs),
       verifiedThroughHeldBy: proof.heldBy,
       sweepOnly: isBag(pair),
+      sampleRatio: this.sampleRatio(pair),
       lastCleanSweepMs: proof.lastCleanSweepMs,
       lastSweepEndedMs: proof.lastSweepEndedMs,
       deadLetters: proof.deadLetters,
       oldestDeadLetter: proof.oldestDeadLetter,
       unverifiable,
     };
+  }
+
+  private sampleRatio(pair: Pair): number {
+    return isBag(pair) ? 1 : (this.parts.samples.get(pair.id)?.ratio ?? 1);
   }
 
   private consumerLag(): Summary['consumerLag'] {

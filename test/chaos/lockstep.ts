@@ -8,6 +8,8 @@ import { pathToFileURL } from 'node:url';
 
 const RESTART_MS = 1_000;
 const ANSWERS_MS = 3_000;
+/** Lines of its log that tell why a process ended. */
+const QUOTED_LINES = 6;
 
 /** One process of Lockstep from its start to its end. */
 export interface Life {
@@ -105,7 +107,6 @@ export class LockstepReplica {
   }
 
   #spawn(): void {
-    const from = existsSync(this.logFile) ? readFileSync(this.logFile, 'utf8').length : 0;
     const log = openSync(this.logFile, 'a');
     const clock = pathToFileURL(join(this.#root, 'dist', 'test', 'stack', 'shifted-clock.js'));
     clock.searchParams.set('path', this.#clockFile);
@@ -115,8 +116,8 @@ export class LockstepReplica {
     const life: Life = { replica: this.name, number: this.lives.length + 1, startedMs: Date.now(), wasReady: false, endedBy: null, exit: null };
     this.lives.push(life);
     void once(child, 'exit').then(async () => {
-      const said = readFileSync(this.logFile, 'utf8').slice(from).split('\n').find((line) => line.startsWith('error: '));
-      life.exit = `${child.exitCode ?? child.signalCode}: ${said ?? ''}`;
+      const tail = readFileSync(this.logFile, 'utf8').trimEnd().split('\n').slice(-QUOTED_LINES);
+      life.exit = `${child.exitCode ?? child.signalCode}: ${tail.filter((line) => !line.startsWith('{')).join(' / ')}`;
       this.#child = null;
       if (!this.#wanted) return;
       await delay(RESTART_MS);

@@ -127,9 +127,7 @@ export class Watch {
     const { pid, life } = replica;
     if (pid === null || life === undefined) return;
     this.#lookAtMemory(pid);
-    // A process that was frozen and taken over does not know yet what its successor found.
-    const isTakenOver = this.#replicas.some((other) => other !== replica && other.pid !== null && other.life?.wasReady === true && other.life.startedMs > life.startedMs);
-    const known = isTakenOver ? [] : this.#found();
+    const known = this.#found();
     const awaySince = [...this.away].filter(([, sinceMs]) => Date.now() - sinceMs > GATE_KNOWS_MS).map(([what]) => what);
     const [ready, gate] = [await replica.get('/readyz'), await replica.get<{ verdict: string }>('/v1/gate?phase=canary')];
     const summary = await replica.get<SummaryJson>('/v1/summary');

@@ -77,6 +77,7 @@ export function tableJson(status: TableStatus): TableJson {
     new_table: status.newTable,
     key: [...status.key],
     coverage: status.coverage,
+    sample_ratio: status.sampleRatio,
     verified_through: isoTime(status.verifiedThroughMs),
     held_by: status.verifiedThroughHeldBy,
     rows: { old: countJson(status.rows.old), new: countJson(status.rows.new) },

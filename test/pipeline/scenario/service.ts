@@ -3,7 +3,6 @@ import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { pathToFileURL } from 'node:url';
 
 const ROOT = packageRoot(import.meta.dirname);
 const STARTS_WITHIN_MS = 60_000;
@@ -13,32 +12,23 @@ function packageRoot(from: string): string {
   return existsSync(join(from, 'package.json')) ? from : packageRoot(dirname(from));
 }
 
-function shiftedClock(shiftFile: string): string {
-  const url = pathToFileURL(join(ROOT, 'dist', 'test', 'stack', 'shifted-clock.js'));
-  url.searchParams.set('path', shiftFile);
-  return url.href;
-}
-
 /** `lockstep run` as a process of its own. */
 export class Service {
   readonly url: string;
   readonly logFile: string;
   private readonly configFile: string;
-  private readonly nodeOptions: readonly string[];
   private child: ChildProcess | null = null;
 
-  /** @param options.shiftFile says by how many milliseconds the process's wall clock is off; a file that may come and change later */
-  constructor(options: { configFile: string; port: number; logFile: string; shiftFile?: string }) {
+  constructor(options: { configFile: string; port: number; logFile: string }) {
     this.configFile = options.configFile;
     this.url = `http://127.0.0.1:${options.port}`;
     this.logFile = options.logFile;
-    this.nodeOptions = options.shiftFile === undefined ? [] : ['--import', shiftedClock(options.shiftFile)];
   }
 
   /** Starts it and waits until it says that it is ready; one that is to stand by, that it lives. */
   async start(probe: '/readyz' | '/healthz' = '/readyz'): Promise<void> {
     const log = openSync(this.logFile, 'a');
-    const child = spawn(process.execPath, [...this.nodeOptions, join(ROOT, 'dist', 'src', 'main.js'), 'run', '-c', this.configFile], { stdio: ['ignore', log, log] });
+    const child = spawn(process.execPath, [join(ROOT, 'dist', 'src', 'main.js'), 'run', '-c', this.configFile], { stdio: ['ignore', log, log] });
     closeSync(log);
     this.child = child;
     const until = Date.now() + STARTS_WITHIN_MS;
@@ -57,18 +47,6 @@ export class Service {
   /** The running process; null when it is not running. */
   get pid(): number | null {
     return this.child?.pid ?? null;
-  }
-
-  /** Freezes the process, and lets it go on. */
-  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
-    this.child?.kill(signal);
-  }
-
-  /** Resolves when the process has ended by itself, with its exit code. */
-  async ended(): Promise<number | null> {
-    const { child } = this;
-    if (child !== null && child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-    return child?.exitCode ?? null;
   }
 
   async stop(): Promise<number | null> {

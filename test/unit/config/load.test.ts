@@ -30,7 +30,7 @@ describe('what is loaded', () => {
       slotWalBytes: null,
     });
     expect(config.settleMs).toBe(10_000);
-    expect(config.gate.canary).toEqual({ maxDriftRows: 0, verifiedWithinMs: 5_000, sweepMaxAgeMs: 86_400_000 });
+    expect(config.gate.canary).toEqual({ maxDriftRows: 0, verifiedWithinMs: 5_000, sweepMaxAgeMs: 86_400_000, allowSampled: false });
     expect(config.sweep).toEqual({
       everyMs: 21_600_000, incrementalEveryMs: null,
       chunkRows: 'auto',
@@ -47,6 +47,7 @@ describe('what is loaded', () => {
         topic: {},
         key: null,
         where: {},
+        sampleRatio: 1,
         columns: new Map(),
       },
     ]);
@@ -82,8 +83,9 @@ slo:
   settle: 15s
   sweep: { max_age: 12h }
   runway: 48h
+  slot_wal: 4GiB
 gate:
-  canary: { max_drift_rows: 3, verified_within: 20s }
+  canary: { max_drift_rows: 3, verified_within: 20s, allow_sampled: true }
 sweep: { every: never, chunk_rows: 5000, concurrency: 4, max_rows_per_second: 1000, strategy: portable, pause: { lag: 10s, lock_waits: false, active_sessions: 40 } }
 checks: { max_pending: 1000, read_batch: 100 }
 samples: { values: none }
@@ -95,6 +97,7 @@ tables:
     topic: { old: shop.public.payments, new: billing.billing.payments }
     key: [id, tenant]
     where: { old: "tenant = 1", new: "tenant = 1" }
+    checks: { sample: 0.1 }
     columns:
       note: { ignore: true }
       amount: { new: amount_minor, sql: { old: "amount * 100", new: "amount_minor" } }
@@ -117,8 +120,10 @@ tables:
     expect(config.sweep.everyMs).toBeNull();
     expect(config.sweep.maxRowsPerSecond).toBe(1_000);
     expect(config.http).toEqual({ host: '0.0.0.0', port: 0, tokens: { read: 'read-token', operate: 'operate-token' } });
-    expect(config.gate.canary).toEqual({ maxDriftRows: 3, verifiedWithinMs: 20_000, sweepMaxAgeMs: 43_200_000 });
+    expect(config.gate.canary).toEqual({ maxDriftRows: 3, verifiedWithinMs: 20_000, sweepMaxAgeMs: 43_200_000, allowSampled: true });
     expect(config.gate.shadow.verifiedWithinMs).toBe(8_000);
+    expect(config.slo.slotWalBytes).toBe(4_294_967_296);
+    expect(config.tables[0]?.sampleRatio).toBe(0.1);
     expect(config.tables[0]?.columns.get('score')?.tolerance).toBe(1e-9);
     expect(config.tables[0]?.columns.get('amount')?.new).toBe('amount_minor');
     expect(config.tables[0]?.columns.get('amount')?.sql).toEqual({ old: 'amount * 100', new: 'amount_minor' });

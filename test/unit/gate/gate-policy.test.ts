@@ -5,7 +5,7 @@ import { PHASES } from '../../../src/domain/gate.ts';
 import type { GateEvidence, GatePolicy, GateTableEvidence, GateVerdict } from '../../../src/domain/gate.ts';
 
 const NOW = 1_800_000_000_000;
-const POLICY: GatePolicy = { maxDriftRows: 0, verifiedWithinMs: 5_000, sweepMaxAgeMs: 86_400_000 };
+const POLICY: GatePolicy = { maxDriftRows: 0, verifiedWithinMs: 5_000, sweepMaxAgeMs: 86_400_000, allowSampled: false };
 
 function table(change: Partial<GateTableEvidence> = {}): GateTableEvidence {
   return {
@@ -14,6 +14,7 @@ function table(change: Partial<GateTableEvidence> = {}): GateTableEvidence {
     verifiedThroughMs: NOW - 1_000,
     verifiedThroughHeldBy: null,
     sweepOnly: false,
+    sampleRatio: 1,
     lastCleanSweepMs: NOW - 3_600_000,
     lastSweepEndedMs: NOW - 3_600_000,
     deadLetters: 0,
@@ -47,6 +48,7 @@ describe('evaluateGate', () => {
     ['a verified-through in the future', { verifiedThroughMs: NOW + MAX_AHEAD_MS + 1 }, 'unknown', 'clock_ahead'],
     ['no sweep', { lastCleanSweepMs: null, lastSweepEndedMs: null }, 'unknown', 'no_sweep'],
     ['no clean sweep', { lastCleanSweepMs: null }, 'unknown', 'no_clean_sweep'],
+    ['a sample of the changes', { sampleRatio: 0.1 }, 'unknown', 'sampled'],
     ['an old sweep', { lastCleanSweepMs: NOW - 86_400_001 }, 'unknown', 'sweep_too_old'],
     ['a sweep in the future', { lastCleanSweepMs: NOW + MAX_AHEAD_MS + 1 }, 'unknown', 'clock_ahead'],
     ['dead letters', { deadLetters: 2 }, 'unknown', 'dead_letters'],
@@ -114,6 +116,7 @@ const anyTable: fc.Arbitrary<GateTableEvidence> = fc.record({
   verifiedThroughMs: fc.oneof(times, fc.integer({ min: NOW - 6_000, max: NOW })),
   verifiedThroughHeldBy: fc.option(fc.string(), { nil: null }),
   sweepOnly: fc.boolean(),
+  sampleRatio: fc.constantFrom(1, 1, 0.1),
   lastCleanSweepMs: times,
   lastSweepEndedMs: times,
   deadLetters: fc.oneof(fc.constant(0), counts),
@@ -132,6 +135,7 @@ const anyPolicy: fc.Arbitrary<GatePolicy> = fc.record({
   maxDriftRows: fc.integer({ min: 0, max: 8 }),
   verifiedWithinMs: fc.integer({ min: 0, max: 100_000 }),
   sweepMaxAgeMs: fc.integer({ min: 0, max: 200_000_000 }),
+  allowSampled: fc.boolean(),
 });
 const anyPhase = fc.constantFrom(...PHASES);
 
@@ -144,6 +148,10 @@ describe('what explains and is no failure', () => {
       ['verified_through_behind', 'fail'],
       ['primary_idle', 'info'],
     ]);
+    expect(evaluateGate(evidence(table({ sampleRatio: 0.1 })), { ...POLICY, allowSampled: true }, 'runway', NOW)).toMatchObject({
+      verdict: 'pass',
+      reasons: [{ code: 'sampled', severity: 'info', observed: 0.1, limit: 1 }],
+    });
     expect(evaluateGate({ ...evidence(table()), explanations: [idle] }, POLICY, 'runway', NOW)).toMatchObject({ verdict: 'pass', reasons: [] });
   });
 });
@@ -185,12 +193,12 @@ describe('properties of the gate', () => {
     fc.assert(fc.property(goodTable, broken, (one, [change, nowMs]) => evaluateGate(evidence(one), { ...POLICY, ...change }, 'canary', nowMs).verdict !== 'pass'));
   });
 
-  it('pass, proceed and an empty list of reasons are one and the same', () => {
+  it('pass, proceed and no reason but information are one and the same', () => {
     fc.assert(
       fc.property(anyEvidence, anyPolicy, anyPhase, (given, policy, phase) => {
         const report = evaluateGate(given, policy, phase, NOW);
         const passes = report.verdict === 'pass';
-        return passes === (report.reasons.length === 0) && passes === (report.action === 'proceed');
+        return passes === report.reasons.every(({ severity }) => severity === 'info') && passes === (report.action === 'proceed');
       }),
     );
   });

@@ -5,13 +5,14 @@ import { PHASES, type GatePolicy, type GateTableEvidence, type Phase } from '../
 import { summary as summaryWith } from '../metrics/summary.ts';
 
 const NOW_MS = 1_800_000_000_000;
-const POLICY: GatePolicy = { maxDriftRows: 0, verifiedWithinMs: 60_000, sweepMaxAgeMs: 86_400_000 };
+const POLICY: GatePolicy = { maxDriftRows: 0, verifiedWithinMs: 60_000, sweepMaxAgeMs: 86_400_000, allowSampled: false };
 const TABLE: GateTableEvidence = {
   table: 'public.a',
   openDrift: 0,
   verifiedThroughMs: NOW_MS - 1_000,
   verifiedThroughHeldBy: null,
   sweepOnly: false,
+  sampleRatio: 1,
   lastCleanSweepMs: NOW_MS - 1_000,
   lastSweepEndedMs: NOW_MS - 1_000,
   deadLetters: 0,

@@ -12,6 +12,7 @@ export function tableStatus(change: Partial<TableStatus> = {}): TableStatus {
     rowCountDelta: '-1',
     verifiedThroughMs: NOW_MS - 2_500,
     coverage: 'stream_and_sweep',
+    sampleRatio: 1,
     verifiedThroughHeldBy: null,
     lag: { currentMs: 40, p50Ms: 35, p95Ms: 80, p99Ms: 120, samples: 10_000, exactRatio: 0.9, windowMs: 3_600_000, breaches: 5 },
     pendingChecks: 3,

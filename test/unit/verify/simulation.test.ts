@@ -54,6 +54,7 @@ describe('a correct pipeline', { timeout: LIMIT_MS }, () => {
     ['whose sink is not known', { sinkKnown: false, sinkPauseMs: 400 }],
     ['whose deletes do not tell when they were made', { sinkPauseMs: 2_000, timeless: 'deletes' }],
     ['whose changes do not tell when they were made', { sinkKnown: false, sinkPauseMs: 400, timeless: 'all' }],
+    ['of which half the keys are sampled', { sinkPauseMs: 2_000, sampleRatio: 0.5 }],
   ])('%s is never said to drift, and all settles', async (_name, options) => {
     await histories(options, async (world) => {
       await world.start();
@@ -207,6 +208,26 @@ describe('one fault', { timeout: LIMIT_MS }, () => {
       expect(world.metrics.resolved).toHaveLength(1);
       await settle(world);
       expect([...world.state.drift.values()].map((one) => one.drift.status)).toEqual(['resolved']);
+    });
+  });
+});
+
+describe('a key outside the sample', { timeout: LIMIT_MS }, () => {
+  it('has its changes counted, makes no check, and its drift found by a sweep', async () => {
+    await histories({ sampleRatio: 1e-9 }, async (world) => {
+      await world.start();
+      await world.clock.pass(500, () => world.look());
+      world.commit([{ key: 'k3', row: ['k3', 'after', 'x'] }]);
+      const lost = world.log.at(-1);
+      world.fault = (change) => (change === lost ? 'skip' : 'apply');
+      const counted = world.core?.stream?.changesConsumed ?? 0;
+      while ((world.core?.stream?.changesConsumed ?? 0) === counted) await world.clock.pass(10);
+      expect(world.core?.pending.get(world.pair.id, 'k3')?.origin).not.toBe('stream');
+      await settle(world);
+      const drift = [...(world.core?.book.all(world.pair.id) ?? [])].map((booked) => booked.drift);
+      // A change that comes while a sweep suspects its row counts as the finder.
+      expect(drift.map(({ key }) => Object.values(key))).toEqual([['k3']]);
+      expect(world.core?.verification.tableStatus(world.pair)).toMatchObject({ coverage: 'sampled', sampleRatio: 1e-9 });
     });
   });
 });

@@ -45,6 +45,8 @@ export interface WorldOptions {
   readonly sweepsOnce?: boolean;
   /** Whether changes of the replica are read as well, and whether the images of some leave a column out. */
   readonly replicaSource?: 'none' | 'whole' | 'partly';
+  /** Share of the keys whose changes are checked. */
+  readonly sampleRatio?: number;
 }
 
 const TOPIC = 'shop.public.items';
@@ -91,7 +93,7 @@ export class World {
   private verifiedUs: bigint | null = null;
 
   constructor(options: WorldOptions) {
-    this.options = { partitions: 2, sinkKnown: true, sinkPauseMs: 400, repeats: true, timeless: 'none', undecodable: 0, sweepsOnce: false, replicaSource: 'none', ...options };
+    this.options = { partitions: 2, sinkKnown: true, sinkPauseMs: 400, repeats: true, timeless: 'none', undecodable: 0, sweepsOnce: false, replicaSource: 'none', sampleRatio: 1, ...options };
     this.random = new Random(options.seed);
     const delayMs = (): number => (this.random.chance(0.2) ? this.random.between(1, 4) : 0);
     const { clock } = this;
@@ -179,6 +181,7 @@ export class World {
       checks: { readBatch: 5, maxPending: 40 },
       sweep: { chunkRows: 3, concurrency: 2, maxRowsPerSecond: null, everyMs: 5_000, strategy: 'auto', pause: { lagMs: 30_000, lockWaits: true, activeSessions: null } },
       gate: {},
+      tables: this.options.sampleRatio === 1 ? [] : [{ old: this.pair.old, sampleRatio: this.options.sampleRatio }],
     } as unknown as Config;
     const store = new MemoryStore(this.state);
     const core = await buildCore({
@@ -282,6 +285,8 @@ export class World {
     if (this.verifiedUs !== null && through < this.verifiedUs) throw new Error('verified-through went back');
     if (this.verifiedUs === through) return;
     this.verifiedUs = through;
+    // It speaks of the sample alone, and which keys that is depends on the hash.
+    if (this.options.sampleRatio < 1) return;
     // Nobody knows of these changes, but a sweep has found the rows equal that had come of them by then.
     const swept = new Set([...this.state.deadLetters.values()].filter((letter) => letter.swept).map(({ position }) => this.recordsOf(position.partition)[Number(position.offset)]?.change.lsn));
     for (const change of this.log) {
