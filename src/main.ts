@@ -53,6 +53,10 @@ const code = await runCommandLine(process.argv.slice(2), {
   stderr: process.stderr,
   env: process.env,
   signal: stop.signal,
+  onReload: (reload) => {
+    process.on('SIGHUP', reload);
+    return () => process.off('SIGHUP', reload);
+  },
   // Each command loads what it needs: a check is not to wait for the service's parts.
   application: () => ({
     runService: async (...asked) => (await import('./app.ts')).runService(...asked),

@@ -43,6 +43,8 @@ import type { Pipeline } from './pipeline.ts';
 const HISTORY_KEYS = 200_000;
 /** Batches of keys read at once; each holds a connection a side. */
 const RECHECK_CONCURRENCY = 2;
+/** Ends what the state store has of a table while new is the primary. */
+const NEW_IS_PRIMARY = '@new';
 
 export interface CoreOptions {
   readonly config: Config;
@@ -97,7 +99,8 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
   const book = new DriftBook(pairs, { sampler, metrics, makeId, placeholder: new PlaceholderForms(placeholdersOf(config)), ...(options.onDrift === undefined ? {} : { handOver: options.onDrift }) });
   const samples = new Map(config.tables.filter(({ sampleRatio }) => sampleRatio < 1).map(({ old, sampleRatio }) => [qualifiedName(old), new KeySample(sampleRatio, hasher)]));
   const proofs = new Proofs(tables, new Set(samples.keys()));
-  const comparisonOf = (pair: Pair): string => hasher(JSON.stringify(pair)).toString(16);
+  // Which side the primary is belongs to it: what was proven of the other's changes says nothing of this one's.
+  const comparisonOf = (pair: Pair): string => `${hasher(JSON.stringify(pair)).toString(16)}${config.primary === 'new' ? NEW_IS_PRIMARY : ''}`;
   const touched = new TouchedKeys(pairs, comparisonOf);
   const deadLetters = new DeadLetterQueue();
   const history = new VersionHistory(HISTORY_KEYS);
@@ -295,7 +298,17 @@ export async function buildCore(options: CoreOptions): Promise<Core> {
     countsMessages: pipeline?.ordered === false,
   });
   const streamOf = (pair: Pair): readonly StreamPartition[] => (pipeline === null || pipeline.ordered ? [] : pipeline.partitions(pair, config.primary));
-  restore(await store.restore(), { pairs: paired.pairs, pending, book, proofs, touched, deadLetters, stream, streamOf, comparisonOf, nowMs: clock.nowMs() });
+  const state = await store.restore();
+  const isTurned = (state.touched ?? []).some(({ comparison }) => comparison.endsWith(NEW_IS_PRIMARY) !== (config.primary === 'new'));
+  restore(isTurned ? turned(state, pipeline?.ordered ?? false) : state, { pairs: paired.pairs, pending, book, proofs, touched, deadLetters, stream, streamOf, comparisonOf, nowMs: clock.nowMs() });
+  if (isTurned) {
+    for (const pair of pairs) {
+      proofs.turn(pair.id);
+      for (const check of pending.checksOf(pair.id)) pending.suspect(pair, check.key, 'stream', clock.nowMs(), null);
+      book.turn(pair.id, config.primary, clock.nowMs());
+    }
+    await sweeps.abandon();
+  }
   return { verification, pending, book, sweeps, schedule, rechecker, progress, stream, checkpointer, retries, health };
 }
 
@@ -317,7 +330,12 @@ function restore(
     });
   for (const check of state.checks) {
     const pair = pairOf.get(check.table);
-    if (pair !== undefined && isKeyOf(pair, check.key)) into.pending.restore(pair, check, into.nowMs, check.holdsUs === null ? [] : consumed(pair));
+    if (pair === undefined || !isKeyOf(pair, check.key)) continue;
+    const topics = into.streamOf(pair).map(({ topic }) => topic);
+    const isPrimarys = topics.length === 0 || check.versions.every(({ position }) => topics.includes(position.topic));
+    if (isPrimarys) into.pending.restore(pair, check, into.nowMs, check.holdsUs === null ? [] : consumed(pair));
+    // Changes of the other side order nothing: the key is looked at on both.
+    else into.pending.suspect(pair, check.key, 'stream', into.nowMs, null);
   }
   for (const { drift, keyValues } of state.drift) {
     const pair = pairOf.get(drift.table);
@@ -333,6 +351,18 @@ function restore(
   for (const { table, ...end } of state.gapEnds) if (pairOf.has(table)) into.pending.gap(table, end);
   into.deadLetters.saved(state.deadLetters.keptBytes);
   into.stream?.restore(state.partitions);
+}
+
+/**
+ * What a state store holds from when the other side was the primary: its changes, their times and how far they reached
+ * prove nothing of the present primary's. Offsets go on, but those of a slot, which another server has now.
+ */
+function turned(state: RestoredState, isOrdered: boolean): RestoredState {
+  return {
+    ...state,
+    partitions: isOrdered ? [] : state.partitions.map((stored) => ({ ...stored, watermarkUs: null, snapshotInProgress: false })),
+    checks: state.checks.map((check) => ({ ...check, versions: [], holdsUs: null })),
+  };
 }
 
 /** Rows of a bag have other hashes once something else of them is compared: that none has a hash any more says nothing. */

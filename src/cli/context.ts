@@ -54,5 +54,7 @@ export interface CliContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborts when the process is asked to stop. */
   readonly signal: AbortSignal;
+  /** Calls back each time the configuration is to be read again, until what it returns is called. */
+  onReload(reload: () => void): () => void;
   application(): Application;
 }

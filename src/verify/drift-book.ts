@@ -2,7 +2,7 @@ import { bagSample, isBag } from '../domain/bag.ts';
 import { explainDifference, type RowEvidence } from '../domain/causes/explain.ts';
 import { PlaceholderForms } from '../domain/causes/placeholder.ts';
 import { DRIFT_KINDS, type Drift, type DriftEvent, type DriftKind, type FoundBy, type RowSample } from '../domain/drift.ts';
-import type { Pair } from '../domain/pair.ts';
+import type { Pair, Side } from '../domain/pair.ts';
 import { hashText, type RowHash } from '../domain/recheck.ts';
 import { differingColumns, keyId, type KeyId, type Row, type RowKey } from '../domain/row.ts';
 import type { Sampler } from '../domain/samples.ts';
@@ -225,6 +225,16 @@ export class DriftBook {
     return true;
   }
 
+  /** The primary is the other side from now on: a row that was missing there is one too many on the present replica, and the reverse. */
+  turn(table: string, primary: Side, nowMs: number): void {
+    for (const booked of this.table(table).values()) {
+      const { drift } = booked;
+      const kind = TURNED[drift.kind];
+      if (kind !== drift.kind) this.set(booked, { ...drift, kind });
+      this.record(booked, { atMs: nowMs, event: 'changed', detail: `${kind}, the primary being ${primary} now` });
+    }
+  }
+
   /** Takes a drift out of the count until its rows agree. */
   ignore(id: string, reason: string, nowMs: number): Drift | null {
     const booked = this.byId(id);
@@ -337,6 +347,8 @@ export class DriftBook {
     return table;
   }
 }
+
+const TURNED: Readonly<Record<DriftKind, DriftKind>> = { missing: 'extra', extra: 'missing', different: 'different', stale: 'different', stream_gap: 'different' };
 
 function noDrift(): Record<DriftKind, number> {
   return Object.fromEntries(DRIFT_KINDS.map((kind) => [kind, 0])) as Record<DriftKind, number>;

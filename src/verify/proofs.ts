@@ -117,6 +117,12 @@ export class Proofs {
     this.dirty.add(table);
   }
 
+  /** The primary is another side than when all this was proven: times were its clock's, and a sweep is needed. */
+  turn(table: string): void {
+    this.forget(table);
+    this.get(table).sweepOwedSinceUs = null;
+  }
+
   /** Something happened that only a sweep begun after it can prove harmless. */
   oweSweep(table: string, sinceUs: bigint): void {
     const proof = this.get(table);

@@ -135,6 +135,16 @@ export class Sweeps {
     );
   }
 
+  /** Gives up a sweep that a stop interrupted: what it has found is no beginning of another. */
+  async abandon(): Promise<void> {
+    const { store, clock } = this.parts;
+    const stored = await store.unfinishedSweep();
+    if (stored === null) return;
+    const endedAtMs = clock.nowMs();
+    const tables = stored.tables.map((table) => (table.endedAtMs === null ? { ...table, status: 'cancelled' as const, endedAtMs } : table));
+    await store.saveSweep({ ...stored, status: 'cancelled', endedAtMs, tables });
+  }
+
   /** Stops the sweep under way; false where it is not this one. */
   cancel(id: string): boolean {
     if (this.running?.id !== id) return false;

@@ -27,6 +27,7 @@ export async function run(
     stderr: { write: (text) => (stderr += text) },
     env: {},
     signal: new AbortController().signal,
+    onReload: () => () => undefined,
     application: () => ({ ...NOT_USED, ...application }),
     ...context,
   });

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LockstepError } from '../../../src/domain/errors.ts';
@@ -154,6 +154,35 @@ describe('errors', () => {
       'hint: this was not expected; LOCKSTEP_DEBUG=1 shows where it came from',
     ]);
     expect(errorLines('text', false)[0]).toBe('error: text');
+  });
+
+  test('goes on with the configuration as it is now when asked to read it again, and with the one before where that does not work', async () => {
+    const before = readFileSync(file, 'utf8');
+    const primaries: string[] = [];
+    let reload = (): void => undefined;
+    const told = await run(
+      ['run', '-c', file],
+      {
+        runService: async (config, { signal, onReady }) => {
+          primaries.push(config.primary);
+          // The third time it cannot start; then it is stopped for good.
+          if (primaries.length === 3) throw new LockstepError('topic_missing', 'no topic of new');
+          if (primaries.length === 4) return;
+          onReady({ url: '' });
+          writeFileSync(file, primaries.length === 1 ? `${before}\nprimary: new\n` : `${before}\nprimary: old\n`);
+          reload();
+          expect(signal.aborted).toBe(true);
+        },
+      },
+      {
+        onReload: (callback) => {
+          reload = callback;
+          return () => undefined;
+        },
+      },
+    ).finally(() => writeFileSync(file, before));
+    expect([told.code, primaries]).toEqual([0, ['old', 'new', 'old', 'new']]);
+    expect(told.stderr).toContain('does not work');
   });
 
   test('a failing service: exit code 2, no stack', async () => {

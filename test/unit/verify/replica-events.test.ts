@@ -153,3 +153,28 @@ it("is a finding, and nothing hangs, when the replica's stream stops", async () 
     expect(world.metrics.confirmed).toEqual([]);
   }, 3);
 }, LIMIT_MS);
+
+it('owes a sweep when the primary is turned round, keeps drift as it is by side, and says nothing false', async () => {
+  await histories({ sinkPauseMs: 300, replicaSource: 'whole' }, async (world) => {
+    await world.start();
+    void world.load(LOAD_MS, new Set(['k2']));
+    await world.clock.pass(LOAD_MS - 2_000, () => world.look());
+    world.write('k2', null);
+    world.write('z9', ['z9', 'extra', 'x']);
+    await world.clock.pass(10_000, () => world.look());
+    const ids = [...(world.core?.book.all(world.pair.id) ?? [])].map(({ drift }) => drift.id).sort();
+    expect(ids).toHaveLength(2);
+    world.kill();
+    await world.start('new');
+    expect(world.core?.verification.tableStatus(world.pair).verifiedThroughMs).toBeNull();
+    await world.clock.pass(15_000);
+    const status = world.core?.verification.tableStatus(world.pair);
+    expect(status?.lastSweepEndedMs).not.toBeNull();
+    const drift = [...(world.core?.book.all(world.pair.id) ?? [])].map(({ drift: one }) => one);
+    expect(drift.map(({ id }) => id).sort()).toEqual(ids);
+    expect(Object.fromEntries(drift.map((one) => [one.key['id'], [one.kind, one.old === null, one.new === null]]))).toEqual({ k2: ['extra', false, true], z9: ['missing', true, false] });
+    // Sweeps suspect what drifts again and again.
+    for (let passed = 0; passed < 20_000 && world.core?.pending.size !== 0; passed += 100) await world.clock.pass(100);
+    expect(world.core?.pending.size).toBe(0);
+  }, 4);
+}, LIMIT_MS);

@@ -88,6 +88,7 @@ export class World {
   readonly replicaLog: Change[] = [];
   private readonly replicaRecords: Record[][];
   pausedReplicaSource = false;
+  private replicaConfirmedLsn = 0n;
   private lsn = 1_000n;
   private confirmedLsn = 1_000n;
   private verifiedUs: bigint | null = null;
@@ -111,6 +112,11 @@ export class World {
       slots: [{ name: 'source', plugin: 'pgoutput', active: true, confirmedFlushLsn: this.confirmedLsn, receivedLsn: null, readerPid: 1, walStatus: 'reserved', restartLsn: this.confirmedLsn, safeWalBytes: null }],
       slotWalLimitBytes: null,
     });
+    this.new.progress = () => ({
+      insertLsn: BigInt(this.replicaLog.length),
+      slots: [{ name: 'source', plugin: 'pgoutput', active: true, confirmedFlushLsn: this.replicaConfirmedLsn, receivedLsn: null, readerPid: 2, walStatus: 'reserved', restartLsn: null, safeWalBytes: null }],
+      slotWalLimitBytes: null,
+    });
     for (let index = 0; index < BASE_ROWS; index++) {
       const row = [`k${index}`, 'a', 'x'];
       this.old.put(this.pair, row);
@@ -129,7 +135,7 @@ export class World {
   }
 
   /** Starts Lockstep on what the state store holds. */
-  async start(): Promise<Core> {
+  async start(primary: 'old' | 'new' = 'old'): Promise<Core> {
     const { clock, partitions } = this;
     this.life = new AbortController();
     setMaxListeners(SIGNAL_LISTENERS_MAX, this.life.signal);
@@ -173,7 +179,7 @@ export class World {
     } as unknown as PairedDatabases;
     const config = {
       migration: 'simulated',
-      primary: 'old',
+      primary,
       events: null,
       samples: { values: 'full' },
       slo: { lagBudgetMs: 2_000, lagWindowMs: 60_000, slotWalBytes: null },
@@ -184,6 +190,9 @@ export class World {
       tables: this.options.sampleRatio === 1 ? [] : [{ old: this.pair.old, sampleRatio: this.options.sampleRatio }],
     } as unknown as Config;
     const store = new MemoryStore(this.state);
+    // Time does not pass while it starts.
+    const { writeMs } = this.state;
+    this.state.writeMs = () => Promise.resolve();
     const core = await buildCore({
       config,
       paired,
@@ -195,6 +204,7 @@ export class World {
       signal,
       onFinding: () => undefined,
     });
+    this.state.writeMs = writeMs;
     this.core = core;
     const failed = (error: unknown): void => {
       if (!signal.aborted) this.failure = error;
@@ -401,6 +411,7 @@ export class World {
         records.push({ offset: records.length, change });
       }
       next += batch.length;
+      this.replicaConfirmedLsn = BigInt(next);
       if (this.options.repeats && !this.calm && random.chance(0.01)) next = Math.max(0, next - random.between(1, 30));
     }
   }
